@@ -1,0 +1,262 @@
+//! Tracks: what a reader must know before it can use a frame.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{Timescale, TrackId};
+
+/// What kind of media a track carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum MediaKind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+    /// Anything else (timed metadata, captions).
+    Data,
+}
+
+impl MediaKind {
+    /// The name that logs, URLs and the API show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl fmt::Display for MediaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A codec by its four-character code. The core gives no code a meaning:
+/// `rillcast-media` has the constants and the parsers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Codec([u8; 4]);
+
+impl Codec {
+    /// A codec by its four-character code, for example `*b"avc1"`.
+    #[must_use]
+    pub const fn new(code: [u8; 4]) -> Self {
+        Self(code)
+    }
+
+    /// The four characters.
+    #[must_use]
+    pub const fn code(self) -> [u8; 4] {
+        self.0
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codec({self})")
+    }
+}
+
+/// Frames per second as an exact fraction, for example 30000/1001.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRate {
+    /// Frames in [`FrameRate::den`] seconds.
+    pub num: u32,
+    /// Seconds; never zero in a rate made by [`FrameRate::new`].
+    pub den: u32,
+}
+
+impl FrameRate {
+    /// `num / den` frames per second; `None` if either is zero.
+    #[must_use]
+    pub const fn new(num: u32, den: u32) -> Option<Self> {
+        if num == 0 || den == 0 {
+            None
+        } else {
+            Some(Self { num, den })
+        }
+    }
+
+    /// The rate as a floating point number, for display.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.num) / f64::from(self.den.max(1))
+    }
+}
+
+/// What is known of a video track's pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VideoParams {
+    /// Width of the shown picture in pixels; 0 if unknown.
+    pub width: u32,
+    /// Height of the shown picture in pixels; 0 if unknown.
+    pub height: u32,
+    /// The rate that the bitstream states, if it does.
+    pub frame_rate: Option<FrameRate>,
+}
+
+impl VideoParams {
+    /// Pictures of `width` by `height` pixels.
+    #[must_use]
+    pub const fn new(width: u32, height: u32) -> Self {
+        Self {
+            width,
+            height,
+            frame_rate: None,
+        }
+    }
+
+    /// Sets the rate that the bitstream states.
+    #[must_use]
+    pub const fn with_frame_rate(mut self, rate: Option<FrameRate>) -> Self {
+        self.frame_rate = rate;
+        self
+    }
+}
+
+/// What is known of an audio track's sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AudioParams {
+    /// Samples per second of the decoded sound.
+    pub sample_rate: u32,
+    /// Channels of the decoded sound; 0 if unknown.
+    pub channels: u16,
+}
+
+impl AudioParams {
+    /// Sound of `channels` channels at `sample_rate` Hz.
+    #[must_use]
+    pub const fn new(sample_rate: u32, channels: u16) -> Self {
+        Self {
+            sample_rate,
+            channels,
+        }
+    }
+}
+
+/// The parameters of a track by its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MediaParams {
+    /// A video track.
+    Video(VideoParams),
+    /// An audio track.
+    Audio(AudioParams),
+    /// A track of any other kind.
+    Data,
+}
+
+/// A track's description with its decoder configuration.
+///
+/// A publisher puts one on the bus before the track's first frame and again
+/// whenever it really changes; a reader that joins gets the latest of each
+/// track first.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Track {
+    /// The track's number within its stream.
+    pub id: TrackId,
+    /// The codec.
+    pub codec: Codec,
+    /// The codec with its profile, as RFC 6381 writes it (`avc1.64001f`); empty if unknown.
+    pub codec_string: String,
+    /// Ticks per second of the track's frames.
+    pub timescale: Timescale,
+    /// The decoder configuration record in the codec's canonical form; may be empty.
+    pub config: Bytes,
+    /// The language as BCP 47 writes it, if the publisher named one.
+    pub language: Option<String>,
+    /// Kind and parameters.
+    pub params: MediaParams,
+}
+
+impl Track {
+    /// A track without a codec string, a configuration or a language.
+    #[must_use]
+    pub const fn new(id: TrackId, codec: Codec, timescale: Timescale, params: MediaParams) -> Self {
+        Self {
+            id,
+            codec,
+            codec_string: String::new(),
+            timescale,
+            config: Bytes::new(),
+            language: None,
+            params,
+        }
+    }
+
+    /// Sets the RFC 6381 codec string.
+    #[must_use]
+    pub fn with_codec_string(mut self, codec_string: impl Into<String>) -> Self {
+        self.codec_string = codec_string.into();
+        self
+    }
+
+    /// Sets the decoder configuration record.
+    #[must_use]
+    pub fn with_config(mut self, config: Bytes) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the language (BCP 47).
+    #[must_use]
+    pub fn with_language(mut self, language: Option<String>) -> Self {
+        self.language = language;
+        self
+    }
+
+    /// The kind of media.
+    #[must_use]
+    pub const fn kind(&self) -> MediaKind {
+        match self.params {
+            MediaParams::Video(_) => MediaKind::Video,
+            MediaParams::Audio(_) => MediaKind::Audio,
+            MediaParams::Data => MediaKind::Data,
+        }
+    }
+
+    /// The picture parameters of a video track.
+    #[must_use]
+    pub const fn video(&self) -> Option<&VideoParams> {
+        match &self.params {
+            MediaParams::Video(video) => Some(video),
+            _ => None,
+        }
+    }
+
+    /// The sound parameters of an audio track.
+    #[must_use]
+    pub const fn audio(&self) -> Option<&AudioParams> {
+        match &self.params {
+            MediaParams::Audio(audio) => Some(audio),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Track")
+            .field("id", &self.id.0)
+            .field("codec", &self.codec)
+            .field("codec_string", &self.codec_string)
+            .field("timescale", &self.timescale)
+            .field("config_bytes", &self.config.len())
+            .field("language", &self.language)
+            .field("params", &self.params)
+            .finish()
+    }
+}

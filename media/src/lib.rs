@@ -1,0 +1,2 @@
+//! Placeholder during bootstrap.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Placeholder during bootstrap.
+#![forbid(unsafe_code)]
+fn main() {}
