@@ -1,2 +1,14 @@
-//! Placeholder during bootstrap.
+//! What the bytes of a live stream mean.
+//!
+//! Codec configurations, the containers FLV and fragmented MP4, the
+//! timeline that every source passes before the bus, and the CMAF cut
+//! behind it: the segmenter and the live window that HLS, DASH and the
+//! recorder share.
+//!
+//! This crate opens no socket, reads no clock and spawns nothing: bytes and
+//! times are arguments.
 #![forbid(unsafe_code)]
+
+mod source;
+
+pub use source::{SourceClock, SourceFrame, SourceItem};
