@@ -7,14 +7,24 @@
 //! socket: what bytes mean is `rillcast-media`'s, how they travel a plugin's.
 #![forbid(unsafe_code)]
 
+mod auth;
 mod frame;
+pub mod http;
 mod key;
+mod settings;
 mod time;
 mod track;
 mod units;
+mod plugin {
+    /// Stub until the registry is there.
+    pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+}
+pub use plugin::BoxError;
 
+pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use key::{KeyError, StreamKey};
+pub use settings::{Origin, Section, Settings, SettingsError};
 pub use time::{Timescale, rescale};
 pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, VideoParams};
 pub use units::{ByteSize, HumanDuration, UnitError};
