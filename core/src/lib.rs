@@ -15,6 +15,7 @@ mod settings;
 mod time;
 mod track;
 mod units;
+mod viewers;
 mod plugin {
     /// Stub until the registry is there.
     pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,3 +29,4 @@ pub use settings::{Origin, Section, Settings, SettingsError};
 pub use time::{Timescale, rescale};
 pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, VideoParams};
 pub use units::{ByteSize, HumanDuration, UnitError};
+pub use viewers::Viewers;
