@@ -9,6 +9,12 @@
 //! times are arguments.
 #![forbid(unsafe_code)]
 
+pub mod codec;
+mod cursor;
+pub mod flv;
+pub mod fmp4;
+mod payload;
 mod source;
 
+pub use payload::compact;
 pub use source::{SourceClock, SourceFrame, SourceItem};

@@ -1,0 +1,50 @@
+//! H.264: configuration records, parameter sets and access units (ISO/IEC
+//! 14496-10, carried as ISO/IEC 14496-15 says).
+//!
+//! [`Config`] is the configuration record, [`Sps`] what its sequence parameter
+//! set tells, [`units`] walks an access unit. The canonical form of an access
+//! unit has four-byte lengths and no empty NAL unit; [`canonical`] makes it.
+
+mod config;
+mod sps;
+mod unit;
+
+pub use config::Config;
+pub use sps::{Colour, Sps};
+pub use unit::{Summary, Units, canonical, equal, is_keyframe, summarize, unit_type, units};
+
+/// Why bytes are no H.264 as rillcast carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration record ends too early.
+    #[error("an H.264 configuration record that ends too early")]
+    Truncated,
+    /// The configuration record is of an unknown version; 1 is known.
+    #[error("an H.264 configuration record of version {0}, where only 1 is known")]
+    Version(u8),
+    /// NAL unit lengths of three bytes, which ISO/IEC 14496-15 does not allow.
+    #[error("an H.264 configuration record with NAL unit lengths of {0} bytes")]
+    LengthSize(u8),
+    /// The configuration record has no sequence parameter set.
+    #[error("an H.264 configuration record without a sequence parameter set")]
+    NoSps,
+    /// A parameter set is unusable; the text says why.
+    #[error("an H.264 parameter set {0}")]
+    ParameterSet(&'static str),
+    /// The lengths of an access unit's NAL units do not add up to its size.
+    #[error(
+        "an H.264 access unit whose NAL unit at byte {at} claims {claimed} bytes where {left} are left"
+    )]
+    UnitLength {
+        /// Where the NAL unit begins, behind its length.
+        at: usize,
+        /// The length that it claims.
+        claimed: usize,
+        /// The bytes that are there.
+        left: usize,
+    },
+    /// An access unit ends within the length of a NAL unit.
+    #[error("an H.264 access unit with {0} bytes after its last NAL unit")]
+    Trailing(usize),
+}

@@ -1,0 +1,272 @@
+//! The configuration record, `avcC` (ISO/IEC 14496-15 section 5.3.3.1).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rillcast_core::{MediaParams, Timescale, Track, TrackId, VideoParams};
+
+use super::sps::unescape;
+use super::unit::{PPS, SPS, SPS_EXT};
+use super::{Error, Sps, unit_type, units};
+use crate::codec::AVC;
+use crate::codec::bits::BitReader;
+use crate::cursor::Cursor;
+
+/// A decoder's configuration: the parameter sets of a stream.
+///
+/// What the record says of profile, level, chroma format and bit depths is
+/// taken from the sequence parameter set and not from the record's own copy,
+/// so two configurations are equal exactly if their parameter sets are.
+#[derive(Clone, Debug)]
+pub struct Config {
+    length_size: u8,
+    sps: Vec<Bytes>,
+    pps: Vec<Bytes>,
+    sps_ext: Vec<Bytes>,
+    first: Sps,
+}
+
+impl Config {
+    /// Parses a configuration record.
+    ///
+    /// # Errors
+    /// An [`Error`] if it is malformed or has no usable sequence parameter set.
+    pub fn parse(record: &[u8]) -> Result<Self, Error> {
+        let mut cursor = Cursor::new(record);
+        let [
+            version,
+            _profile,
+            _constraints,
+            _level,
+            length_size,
+            sps_count,
+        ] = cursor.array().ok_or(Error::Truncated)?;
+        if version != 1 {
+            return Err(Error::Version(version));
+        }
+        let length_size = (length_size & 3) + 1;
+        if length_size == 3 {
+            return Err(Error::LengthSize(length_size));
+        }
+        let sps = parameter_sets(&mut cursor, sps_count & 0x1f).ok_or(Error::Truncated)?;
+        let pps_count = cursor.u8().ok_or(Error::Truncated)?;
+        let pps = parameter_sets(&mut cursor, pps_count).ok_or(Error::Truncated)?;
+        let first = Sps::parse(sps.first().ok_or(Error::NoSps)?)?;
+        // The extension of the high profiles is missing from some senders'
+        // records, and the rest of it follows from the parameter set.
+        let sps_ext = if first.has_extension() {
+            extension(&mut cursor).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            length_size,
+            sps,
+            pps,
+            sps_ext,
+            first,
+        })
+    }
+
+    /// How many bytes the lengths of NAL units take in the stream that the
+    /// record came with: 1, 2 or 4.
+    #[must_use]
+    pub const fn length_size(&self) -> u8 {
+        self.length_size
+    }
+
+    /// What the first sequence parameter set says.
+    #[must_use]
+    pub const fn sps(&self) -> &Sps {
+        &self.first
+    }
+
+    /// The sequence parameter sets as NAL units.
+    #[must_use]
+    pub fn sequence_parameter_sets(&self) -> &[Bytes] {
+        &self.sps
+    }
+
+    /// The picture parameter sets as NAL units.
+    #[must_use]
+    pub fn picture_parameter_sets(&self) -> &[Bytes] {
+        &self.pps
+    }
+
+    /// The extensions of sequence parameter sets as NAL units (alpha planes).
+    #[must_use]
+    pub fn sequence_parameter_set_extensions(&self) -> &[Bytes] {
+        &self.sps_ext
+    }
+
+    /// The codec with its profile and level: `avc1.PPCCLL` (RFC 6381 section 3.3).
+    #[must_use]
+    pub fn codec_string(&self) -> String {
+        let Sps {
+            profile,
+            constraints,
+            level,
+            ..
+        } = self.first;
+        format!("avc1.{profile:02x}{constraints:02x}{level:02x}")
+    }
+
+    /// The record in canonical form: with four-byte lengths, and with the
+    /// extension of the high profiles where the profile wants it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(64);
+        let sps = &self.first;
+        out.put_slice(&[1, sps.profile, sps.constraints, sps.level]);
+        out.put_u8(0xfc | 3);
+        put_parameter_sets(&mut out, 0xe0, &self.sps, MAX_SPS);
+        put_parameter_sets(&mut out, 0, &self.pps, MAX_SETS);
+        if sps.has_extension() {
+            out.put_u8(0xfc | sps.chroma_format);
+            out.put_u8(0xf8 | sps.bit_depth_luma.saturating_sub(8));
+            out.put_u8(0xf8 | sps.bit_depth_chroma.saturating_sub(8));
+            put_parameter_sets(&mut out, 0, &self.sps_ext, MAX_SETS);
+        }
+        out.freeze()
+    }
+
+    /// The track that the configuration describes, in 90 kHz ticks.
+    #[must_use]
+    pub fn track(&self, id: TrackId) -> Track {
+        let video = VideoParams::new(u32::from(self.first.width), u32::from(self.first.height))
+            .with_frame_rate(self.first.frame_rate);
+        Track::new(id, AVC, Timescale::VIDEO, MediaParams::Video(video))
+            .with_codec_string(self.codec_string())
+            .with_config(self.to_bytes())
+    }
+
+    /// Takes over the parameter sets that an access unit in canonical form
+    /// holds, and says whether that changed the configuration. One that is
+    /// equal to what is known changes nothing, another one takes the place of
+    /// that with its id.
+    ///
+    /// # Errors
+    /// An [`Error`] if the access unit or a parameter set in it is malformed;
+    /// the configuration is then unchanged.
+    pub fn absorb(&mut self, payload: &[u8]) -> Result<bool, Error> {
+        let mut next: Option<Self> = None;
+        for unit in units(payload) {
+            let unit = trimmed(unit?);
+            let kind = unit_type(unit);
+            if !matches!(kind, SPS | PPS | SPS_EXT)
+                || next
+                    .as_ref()
+                    .unwrap_or(self)
+                    .sets(kind)
+                    .iter()
+                    .any(|set| set == unit)
+            {
+                continue;
+            }
+            next.get_or_insert_with(|| self.clone())
+                .replace(kind, unit)?;
+        }
+        let Some(mut next) = next else {
+            return Ok(false);
+        };
+        next.first = Sps::parse(next.sps.first().ok_or(Error::NoSps)?)?;
+        *self = next;
+        Ok(true)
+    }
+
+    fn sets(&self, kind: u8) -> &Vec<Bytes> {
+        match kind {
+            SPS => &self.sps,
+            PPS => &self.pps,
+            _ => &self.sps_ext,
+        }
+    }
+
+    fn replace(&mut self, kind: u8, unit: &[u8]) -> Result<(), Error> {
+        let id = set_id(unit)?;
+        if unit.len() > usize::from(u16::MAX) {
+            return Err(Error::ParameterSet("is longer than 65535 bytes"));
+        }
+        let (sets, limit) = match kind {
+            SPS => {
+                Sps::parse(unit)?;
+                (&mut self.sps, MAX_SPS)
+            }
+            PPS => (&mut self.pps, MAX_SETS),
+            _ => (&mut self.sps_ext, MAX_SETS),
+        };
+        let unit = Bytes::copy_from_slice(unit);
+        match sets.iter().position(|set| set_id(set) == Ok(id)) {
+            Some(at) => sets.splice(at..=at, [unit]).for_each(drop),
+            None if sets.len() < limit => sets.push(unit),
+            None => return Err(Error::ParameterSet("is one more than a record can hold")),
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        self.sps == other.sps && self.pps == other.pps && self.sps_ext == other.sps_ext
+    }
+}
+
+impl Eq for Config {}
+
+/// How many parameter sets the record's count fields of 5 and 8 bits can say.
+const MAX_SPS: usize = 31;
+const MAX_SETS: usize = 255;
+
+fn parameter_sets(cursor: &mut Cursor<'_>, count: u8) -> Option<Vec<Bytes>> {
+    (0..count)
+        .map(|_| {
+            let len = usize::from(cursor.u16()?);
+            cursor
+                .take(len)
+                .map(|unit| Bytes::copy_from_slice(trimmed(unit)))
+        })
+        // A zero-length entry carries nothing.
+        .filter(|set| set.as_ref().is_none_or(|set| !set.is_empty()))
+        .collect()
+}
+
+fn extension(cursor: &mut Cursor<'_>) -> Option<Vec<Bytes>> {
+    let [_chroma_format, _luma, _chroma, count] = cursor.array()?;
+    parameter_sets(cursor, count)
+}
+
+fn put_parameter_sets(out: &mut BytesMut, reserved: u8, sets: &[Bytes], limit: usize) {
+    let sets = sets.get(..limit).unwrap_or(sets);
+    out.put_u8(reserved | u8::try_from(sets.len()).unwrap_or(u8::MAX));
+    for set in sets {
+        // Both ways in refuse longer ones.
+        out.put_u16(u16::try_from(set.len()).unwrap_or(u16::MAX));
+        out.put_slice(set);
+    }
+}
+
+/// Without `trailing_zero_8bits`, which an Annex B stream may have between NAL
+/// units and a sloppy converter takes for their end. A parameter set itself
+/// ends with a one bit.
+fn trimmed(unit: &[u8]) -> &[u8] {
+    let end = unit
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |at| at + 1);
+    unit.get(..end).unwrap_or_default()
+}
+
+/// The id of a parameter set: all three kinds have it first, but that an SPS
+/// has profile and level before it.
+fn set_id(unit: &[u8]) -> Result<u32, Error> {
+    let skip = if unit_type(unit) == SPS { 4 } else { 1 };
+    // An id of 8 bits takes at most 17: emulation prevention cannot fall into
+    // more than the first few bytes.
+    let body = unit.get(1..unit.len().min(16)).unwrap_or_default();
+    let rbsp = unescape(body);
+    BitReader::new(rbsp.get(skip - 1..).unwrap_or_default())
+        .ue()
+        .filter(|id| *id <= 255)
+        .ok_or(Error::ParameterSet("has no id"))
+}
+
+#[cfg(test)]
+mod tests;

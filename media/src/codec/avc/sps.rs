@@ -1,0 +1,337 @@
+//! The sequence parameter set (ISO/IEC 14496-10, sections 7.3.2.1.1 and
+//! E.1.1), as far as a server needs it.
+//!
+//! Players take what breaks a rule without harm: a level too low for its
+//! picture size, buffering that exceeds the level, usability information that
+//! is cut short. A parser that refuses such a stream would keep its publisher
+//! out for no viewer's good, so this one reads what it needs, checks what it
+//! uses, and does not look at the rest.
+
+use rillcast_core::FrameRate;
+
+use super::{Error, unit::SPS};
+use crate::codec::bits::BitReader;
+
+/// What a sequence parameter set says of its pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sps {
+    /// `seq_parameter_set_id`, 0 to 31.
+    pub id: u8,
+    /// `profile_idc`.
+    pub profile: u8,
+    /// The constraint flags and their two reserved bits, as one byte.
+    pub constraints: u8,
+    /// `level_idc`: ten times the level.
+    pub level: u8,
+    /// `chroma_format_idc`: 0 to 3 for monochrome, 4:2:0, 4:2:2, 4:4:4.
+    pub chroma_format: u8,
+    /// Bits of a luma sample, 8 to 14.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample, 8 to 14.
+    pub bit_depth_chroma: u8,
+    /// Width in samples, cropped; the sample aspect ratio is not applied.
+    pub width: u16,
+    /// Height in samples, cropped, of both fields if there are fields.
+    pub height: u16,
+    /// Width and height of one sample, relative to each other, if stated.
+    pub sample_aspect_ratio: Option<(u16, u16)>,
+    /// How colours are meant, if stated.
+    pub colour: Option<Colour>,
+    /// The rate that the timing information states, if it states one that is
+    /// a rate of pictures.
+    pub frame_rate: Option<FrameRate>,
+}
+
+/// How colours are meant: code points of ISO/IEC 23091-2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Colour {
+    /// `colour_primaries`.
+    pub primaries: u8,
+    /// `transfer_characteristics`.
+    pub transfer: u8,
+    /// `matrix_coefficients`.
+    pub matrix: u8,
+    /// Whether samples use their whole range.
+    pub full_range: bool,
+}
+
+impl Sps {
+    /// Parses the NAL unit, its one-byte header included.
+    ///
+    /// # Errors
+    /// [`Error::ParameterSet`] with the reason.
+    pub fn parse(unit: &[u8]) -> Result<Self, Error> {
+        let Some((header, body)) = unit.split_first() else {
+            return Err(Error::ParameterSet("is empty"));
+        };
+        if header & 0x1f != SPS {
+            return Err(Error::ParameterSet("is of another type"));
+        }
+        let rbsp = unescape(body);
+        let mut bits = BitReader::new(&rbsp);
+        let mut sps = read(&mut bits).ok_or(Error::ParameterSet("ends too early"))??;
+        // Nothing after the usability information is needed, so one that is
+        // cut short gives what was read of it.
+        let _ = read_vui(&mut bits, &mut sps);
+        Ok(sps)
+    }
+
+    /// Whether the profile's configuration record states chroma format and
+    /// bit depths (ISO/IEC 14496-15 section 5.3.3.1.2).
+    #[must_use]
+    pub const fn has_extension(&self) -> bool {
+        !matches!(self.profile, 66 | 77 | 88)
+    }
+
+    /// Width and height of the picture as it is meant to be shown: the sample
+    /// aspect ratio is applied to the width, rounded.
+    #[must_use]
+    pub fn display_size(&self) -> (u32, u32) {
+        let (width, height) = (u32::from(self.width), u32::from(self.height));
+        match self.sample_aspect_ratio {
+            Some((h, v)) if h != v => {
+                let (h, v) = (u64::from(h), u64::from(v));
+                let shown = (u64::from(width) * h + v / 2) / v;
+                (u32::try_from(shown).unwrap_or(width), height)
+            }
+            _ => (width, height),
+        }
+    }
+}
+
+/// A NAL unit's payload without its emulation prevention bytes (section 7.4.1).
+pub(super) fn unescape(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut zeros = 0;
+    for byte in body {
+        if zeros >= 2 && *byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        out.push(*byte);
+    }
+    out
+}
+
+/// Everything before the usability information. `None` where the bits end.
+fn read(bits: &mut BitReader<'_>) -> Option<Result<Sps, Error>> {
+    let wrong = |why| Some(Err(Error::ParameterSet(why)));
+    let profile = bits.read_u8(8)?;
+    let constraints = bits.read_u8(8)?;
+    let level = bits.read_u8(8)?;
+    let id = bits.ue()?;
+    let Some(id) = u8::try_from(id).ok().filter(|id| *id < 32) else {
+        return wrong("has an id above 31");
+    };
+
+    let (mut chroma_format, mut luma, mut chroma) = (1, 8, 8);
+    if HAS_CHROMA_INFO.contains(&profile) {
+        let format = bits.ue()?;
+        if format == 3 {
+            bits.skip(1)?; // separate_colour_plane_flag
+        }
+        let luma_minus8 = bits.ue()?;
+        let chroma_minus8 = bits.ue()?;
+        if format > 3 || luma_minus8 > 6 || chroma_minus8 > 6 {
+            return wrong("has an unknown chroma format or bit depth");
+        }
+        chroma_format = u8::try_from(format).ok()?;
+        luma = u8::try_from(luma_minus8 + 8).ok()?;
+        chroma = u8::try_from(chroma_minus8 + 8).ok()?;
+        bits.skip(1)?; // qpprime_y_zero_transform_bypass_flag
+        if bits.bit()? {
+            for list in 0..if format == 3 { 12 } else { 8 } {
+                if bits.bit()? {
+                    skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+
+    bits.ue()?; // log2_max_frame_num_minus4
+    match bits.ue()? {
+        0 => {
+            bits.ue()?; // log2_max_pic_order_cnt_lsb_minus4
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.se()?;
+            bits.se()?;
+            for _ in 0..bits.ue()? {
+                bits.se()?; // Ends with the bits, whatever the count says.
+            }
+        }
+        _ => {}
+    }
+    bits.ue()?; // max_num_ref_frames
+    bits.skip(1)?; // gaps_in_frame_num_value_allowed_flag
+    let width_in_blocks = u64::from(bits.ue()?) + 1;
+    let height_in_units = u64::from(bits.ue()?) + 1;
+    let frames_only = bits.bit()?;
+    if !frames_only {
+        bits.skip(1)?; // mb_adaptive_frame_field_flag
+    }
+    bits.skip(1)?; // direct_8x8_inference_flag
+    let mut crop = [0_u64; 4]; // left, right, top, bottom
+    if bits.bit()? {
+        for side in &mut crop {
+            *side = u64::from(bits.ue()?);
+        }
+    }
+
+    let fields = if frames_only { 1 } else { 2 };
+    // Cropping counts in chroma samples (equations 7-19 to 7-22).
+    let (unit_x, unit_y) = match chroma_format {
+        1 => (2, 2 * fields),
+        2 => (2, fields),
+        _ => (1, fields),
+    };
+    let size = |blocks: u64, unit: u64, before: u64, after: u64| {
+        (blocks * 16)
+            .checked_sub((before + after) * unit)
+            .and_then(|size| u16::try_from(size).ok())
+            .filter(|size| *size > 0)
+    };
+    let [left, right, top, bottom] = crop;
+    let (Some(width), Some(height)) = (
+        size(width_in_blocks, unit_x, left, right),
+        size(height_in_units * fields, unit_y, top, bottom),
+    ) else {
+        return wrong("has pictures of no size, or of more than 65535 samples a side");
+    };
+
+    Some(Ok(Sps {
+        id,
+        profile,
+        constraints,
+        level,
+        chroma_format,
+        bit_depth_luma: luma,
+        bit_depth_chroma: chroma,
+        width,
+        height,
+        sample_aspect_ratio: None,
+        colour: None,
+        frame_rate: None,
+    }))
+}
+
+/// Section 7.3.2.1.1.1, the values thrown away.
+fn skip_scaling_list(bits: &mut BitReader<'_>, size: usize) -> Option<()> {
+    let (mut last, mut next) = (8_i64, 8_i64);
+    for _ in 0..size {
+        if next != 0 {
+            next = (last + bits.se()?).rem_euclid(256);
+        }
+        if next != 0 {
+            last = next;
+        }
+    }
+    Some(())
+}
+
+/// The usability information up to the timing. `None` where the bits end.
+fn read_vui(bits: &mut BitReader<'_>, sps: &mut Sps) -> Option<()> {
+    if !bits.bit()? {
+        return Some(());
+    }
+    if bits.bit()? {
+        let ratio = match bits.read_u8(8)? {
+            EXTENDED_SAR => (bits.read(16)?, bits.read(16)?),
+            index => *SAMPLE_ASPECT_RATIOS
+                .get(usize::from(index))
+                .unwrap_or(&(0, 0)),
+        };
+        let ratio = (u16::try_from(ratio.0).ok()?, u16::try_from(ratio.1).ok()?);
+        // A zero on either side means unspecified (section E.2.1).
+        sps.sample_aspect_ratio = Some(ratio).filter(|(h, v)| *h != 0 && *v != 0);
+    }
+    if bits.bit()? {
+        bits.skip(1)?; // overscan_appropriate_flag
+    }
+    if bits.bit()? {
+        bits.skip(3)?; // video_format
+        let full_range = bits.bit()?;
+        let described = bits.bit()?;
+        // 2 is "unspecified" in all three tables.
+        let (primaries, transfer, matrix) = if described {
+            (bits.read_u8(8)?, bits.read_u8(8)?, bits.read_u8(8)?)
+        } else {
+            (2, 2, 2)
+        };
+        sps.colour = (described || full_range).then_some(Colour {
+            primaries,
+            transfer,
+            matrix,
+            full_range,
+        });
+    }
+    if bits.bit()? {
+        bits.ue()?;
+        bits.ue()?; // chroma_sample_loc_type
+    }
+    if bits.bit()? {
+        let units_in_tick = bits.read(32)?;
+        let time_scale = bits.read(32)?;
+        sps.frame_rate = frame_rate(units_in_tick, time_scale);
+    }
+    Some(())
+}
+
+/// A tick is a field, so a picture takes two (section E.2.1).
+fn frame_rate(units_in_tick: u32, time_scale: u32) -> Option<FrameRate> {
+    let (num, den) = (u64::from(time_scale), 2 * u64::from(units_in_tick));
+    // Encoders of variable rate state the tick of their clock here, for
+    // example 1/1000 or 1/90000 s: that is no rate of pictures.
+    if num == 0 || den == 0 || num < den / 4 || num > MAX_FRAME_RATE * den {
+        return None;
+    }
+    let divisor = gcd(num, den);
+    FrameRate::new(
+        u32::try_from(num / divisor).ok()?,
+        u32::try_from(den / divisor).ok()?,
+    )
+}
+
+const fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Above this, a stated rate is taken for a clock's tick: cameras of live
+/// streams end at 240 pictures a second.
+const MAX_FRAME_RATE: u64 = 300;
+
+/// Profiles whose parameter set states the chroma format (section 7.3.2.1.1).
+const HAS_CHROMA_INFO: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+
+const EXTENDED_SAR: u8 = 255;
+
+/// Table E-1.
+const SAMPLE_ASPECT_RATIOS: [(u32, u32); 17] = [
+    (0, 0),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Access units: walking their NAL units, and their canonical form.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::Error;
+
+// `nal_unit_type` of ISO/IEC 14496-10, table 7-1.
+const SLICE: u8 = 1;
+const IDR: u8 = 5;
+pub(super) const SPS: u8 = 7;
+pub(super) const PPS: u8 = 8;
+const AUD: u8 = 9;
+const FILLER: u8 = 12;
+pub(super) const SPS_EXT: u8 = 13;
+
+/// The `nal_unit_type` of a NAL unit; 0, which is unspecified, for an empty one.
+#[must_use]
+pub fn unit_type(unit: &[u8]) -> u8 {
+    unit.first().map_or(0, |header| header & 0x1f)
+}
+
+/// The NAL units of an access unit in canonical form (four-byte lengths). Ends
+/// after the first error.
+#[must_use]
+pub const fn units(payload: &[u8]) -> Units<'_> {
+    Units::with_length_size(payload, 4)
+}
+
+/// Iterator of [`units`].
+#[derive(Clone, Debug)]
+pub struct Units<'a> {
+    payload: &'a [u8],
+    at: usize,
+    length_size: usize,
+}
+
+impl<'a> Units<'a> {
+    /// `length_size` is 1, 2 or 4, as the configuration record says.
+    const fn with_length_size(payload: &'a [u8], length_size: usize) -> Self {
+        Self {
+            payload,
+            at: 0,
+            length_size,
+        }
+    }
+
+    fn step(&mut self) -> Result<&'a [u8], Error> {
+        let rest = self.payload.get(self.at..).unwrap_or_default();
+        let Some((length, rest)) = rest.split_at_checked(self.length_size) else {
+            return Err(Error::Trailing(rest.len()));
+        };
+        let claimed = length
+            .iter()
+            .fold(0, |sum: usize, byte| sum << 8 | usize::from(*byte));
+        let at = self.at + self.length_size;
+        let Some(unit) = rest.get(..claimed) else {
+            return Err(Error::UnitLength {
+                at,
+                claimed,
+                left: rest.len(),
+            });
+        };
+        self.at = at + claimed;
+        Ok(unit)
+    }
+}
+
+impl<'a> Iterator for Units<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.payload.len() {
+            return None;
+        }
+        let unit = self.step();
+        if unit.is_err() {
+            self.at = self.payload.len();
+        }
+        Some(unit)
+    }
+}
+
+/// What an access unit holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// A coded slice of a picture.
+    pub picture: bool,
+    /// A slice of an IDR picture: decoding can start here.
+    pub keyframe: bool,
+    /// A sequence or picture parameter set.
+    pub parameter_sets: bool,
+    /// An empty NAL unit, which the canonical form does not have.
+    pub empty_unit: bool,
+}
+
+impl Summary {
+    fn of(units: Units<'_>) -> Result<Self, Error> {
+        let mut summary = Self::default();
+        for unit in units {
+            let unit = unit?;
+            match unit_type(unit) {
+                IDR => {
+                    summary.picture = true;
+                    summary.keyframe = true;
+                }
+                SLICE..IDR => summary.picture = true,
+                SPS | PPS | SPS_EXT => summary.parameter_sets = true,
+                _ => summary.empty_unit |= unit.is_empty(),
+            }
+        }
+        Ok(summary)
+    }
+}
+
+/// Walks an access unit in canonical form and says what it holds.
+///
+/// # Errors
+/// [`Error::UnitLength`] or [`Error::Trailing`] if the lengths do not add up.
+pub fn summarize(payload: &[u8]) -> Result<Summary, Error> {
+    Summary::of(units(payload))
+}
+
+/// Whether an access unit in canonical form holds a slice of an IDR picture.
+/// `false` if its lengths do not add up.
+#[must_use]
+pub fn is_keyframe(payload: &[u8]) -> bool {
+    summarize(payload).is_ok_and(|summary| summary.keyframe)
+}
+
+/// Whether two access units in canonical form hold the same NAL units in the
+/// same order, access unit delimiters, filler data and parameter sets left
+/// out. Malformed ones are equal only to themselves.
+#[must_use]
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    fn counts(unit: &Result<&[u8], Error>) -> bool {
+        unit.as_ref().map_or(true, |unit| {
+            !unit.is_empty() && !matches!(unit_type(unit), AUD | FILLER | SPS | PPS | SPS_EXT)
+        })
+    }
+    if a == b {
+        return true;
+    }
+    let broken = |payload| units(payload).any(|unit| unit.is_err());
+    !broken(a) && !broken(b) && units(a).filter(counts).eq(units(b).filter(counts))
+}
+
+/// Brings an access unit whose NAL unit lengths take `length_size` bytes (1, 2
+/// or 4) into canonical form, and says what it holds. One that is canonical
+/// already comes back as the slice that it is; else it is copied.
+///
+/// # Errors
+/// [`Error::LengthSize`] for any other size; [`Error::UnitLength`] or
+/// [`Error::Trailing`] if the lengths do not add up.
+pub fn canonical(payload: Bytes, length_size: u8) -> Result<(Bytes, Summary), Error> {
+    if !matches!(length_size, 1 | 2 | 4) {
+        return Err(Error::LengthSize(length_size));
+    }
+    let walk = Units::with_length_size(&payload, usize::from(length_size));
+    let mut summary = Summary::of(walk.clone())?;
+    if length_size == 4 && !summary.empty_unit {
+        return Ok((payload, summary));
+    }
+    let kept = || {
+        walk.clone()
+            .filter_map(Result::ok)
+            .filter(|unit| !unit.is_empty())
+    };
+    let mut out = BytesMut::with_capacity(kept().map(|unit| unit.len() + 4).sum());
+    for unit in kept() {
+        // A unit is at most as long as its length field said: below 4 GiB.
+        out.put_u32(u32::try_from(unit.len()).unwrap_or(u32::MAX));
+        out.put_slice(unit);
+    }
+    summary.empty_unit = false;
+    Ok((out.freeze(), summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(units: &[&[u8]], length_size: usize) -> Bytes {
+        let mut out = Vec::new();
+        for unit in units {
+            out.extend_from_slice(&unit.len().to_be_bytes()[8 - length_size..]);
+            out.extend_from_slice(unit);
+        }
+        out.into()
+    }
+
+    #[test]
+    fn short_lengths_are_rewritten_and_four_byte_ones_kept() {
+        let parts: [&[u8]; 3] = [&[0x09, 0xf0], &[0x65, 1, 2, 3], &[0x41; 200]];
+        let want = joined(&parts, 4);
+        for length_size in [1, 2, 4] {
+            let wire = joined(&parts, length_size);
+            let size = u8::try_from(length_size).unwrap();
+            let (payload, summary) = canonical(wire.clone(), size).unwrap();
+            assert_eq!(payload, want);
+            assert!(summary.keyframe && summary.picture && !summary.parameter_sets);
+            assert_eq!(payload.as_ptr() == wire.as_ptr(), length_size == 4);
+        }
+        assert_eq!(canonical(want, 3), Err(Error::LengthSize(3)));
+    }
+
+    #[test]
+    fn empty_units_are_left_out() {
+        let wire = joined(&[&[], &[0x41, 1], &[]], 4);
+        let (payload, summary) = canonical(wire, 4).unwrap();
+        assert_eq!(payload, joined(&[&[0x41, 1]], 4));
+        assert!(!summary.empty_unit && summary.picture && !summary.keyframe);
+    }
+
+    #[test]
+    fn lengths_that_do_not_add_up_are_typed() {
+        for (bytes, want) in [
+            (
+                &[0, 0, 0, 5, 0x65, 1][..],
+                Error::UnitLength {
+                    at: 4,
+                    claimed: 5,
+                    left: 2,
+                },
+            ),
+            (&[0, 0, 0, 1, 0x65, 0, 0][..], Error::Trailing(2)),
+            (
+                &[0xff, 0xff, 0xff, 0xff][..],
+                Error::UnitLength {
+                    at: 4,
+                    claimed: 0xffff_ffff,
+                    left: 0,
+                },
+            ),
+        ] {
+            assert_eq!(summarize(bytes), Err(want), "{bytes:?}");
+            assert!(!is_keyframe(bytes));
+            let last = units(bytes).last().unwrap();
+            assert_eq!(last, Err(want));
+            assert_eq!(units(bytes).filter(Result::is_err).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_keyframe_is_what_the_slices_say() {
+        for (kind, picture, keyframe) in [
+            (1, true, false),
+            (2, true, false),
+            (5, true, true),
+            (6, false, false),
+            (9, false, false),
+            (10, false, false),
+        ] {
+            let summary = summarize(&joined(&[&[9, 0xf0], &[0x60 | kind, 7]], 4)).unwrap();
+            assert_eq!((summary.picture, summary.keyframe), (picture, keyframe));
+        }
+    }
+
+    #[test]
+    fn equal_units_ignore_delimiters_filler_and_parameter_sets() {
+        let slice: &[u8] = &[0x65, 1, 2];
+        let sei: &[u8] = &[6, 5];
+        let bare = joined(&[sei, slice], 4);
+        for (units, want) in [
+            (&[sei, slice][..], true),
+            (&[&[9, 0xf0], &[0x67, 1], &[0x68, 2], sei, slice], true),
+            (&[sei, slice, &[12, 0xff, 0x80]], true),
+            (&[slice, sei], false),
+            (&[slice], false),
+            (&[sei, slice, slice], false),
+            (&[sei, &[0x65, 1, 3]], false),
+        ] {
+            assert_eq!(equal(&bare, &joined(units, 4)), want, "{units:?}");
+        }
+        assert!(!equal(&bare, &bare[..bare.len() - 1]));
+        assert!(!equal(&[0, 0, 0], &[0, 0]));
+    }
+}

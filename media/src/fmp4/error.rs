@@ -1,0 +1,29 @@
+//! What can keep a track or a fragment out of MP4.
+
+use rillcast_core::Codec;
+
+use crate::codec::{aac, avc};
+
+/// Why an init segment or a fragment could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No sample entry is known for the codec.
+    #[error("{0} cannot be carried in fragmented MP4 yet")]
+    Codec(Codec),
+    /// The track's H.264 configuration is not one.
+    #[error("the track's H.264 configuration is unusable")]
+    Avc(#[from] avc::Error),
+    /// The track's AAC configuration is not one.
+    #[error("the track's AAC configuration is unusable")]
+    Aac(#[from] aac::Error),
+    /// A box could not be encoded.
+    #[error("the init segment cannot be encoded")]
+    Encode(#[from] mp4_atom::Error),
+    /// A fragment must have a sample.
+    #[error("a fragment without samples")]
+    NoSamples,
+    /// The samples are too many or too large for 32-bit box fields.
+    #[error("a fragment larger than its 32-bit fields can say")]
+    TooLarge,
+}

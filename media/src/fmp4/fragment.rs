@@ -1,0 +1,136 @@
+//! Fragments: what stands before the samples of a part.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::Error;
+
+/// One sample of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Duration in ticks of the track.
+    pub duration: u32,
+    /// Size of the payload in bytes.
+    pub size: u32,
+    /// Presentation minus decoding time in ticks of the track; may be negative.
+    pub cts: i32,
+    /// Whether decoding can start at this sample.
+    pub keyframe: bool,
+}
+
+/// What [`fragment`] writes.
+#[derive(Clone, Copy, Debug)]
+pub struct FragmentHeader<'a> {
+    /// The fragment's number within the track, which goes up (`mfhd`).
+    pub sequence: u32,
+    /// The number of the track, as [`track_id`](super::track_id) gives it.
+    pub track_id: u32,
+    /// Decoding time of the first sample in ticks of the track (`tfdt`).
+    pub base_decode_time: u64,
+    /// Whether a segment type box comes first: in a segment's first part only.
+    pub styp: bool,
+    /// The samples in decoding order.
+    pub samples: &'a [Sample],
+}
+
+/// Writes a fragment up to the first byte of its first sample: `styp` if asked
+/// for, `moof`, and the eight-byte header of an `mdat` that is as long as the
+/// samples say. Their payloads, which the caller holds, follow in order.
+///
+/// The `moof` has one `traf` with `default-base-is-moof`, a 64-bit `tfdt` and
+/// one version 1 `trun` with duration, size, flags and signed composition
+/// offset of each sample, so a fragment depends on nothing but its track's
+/// init segment (ISO/IEC 23000-19 section 7.3.2.3).
+///
+/// # Errors
+/// [`Error::NoSamples`] without samples; [`Error::TooLarge`] if the samples are
+/// more than 4 GiB together.
+pub fn fragment(header: &FragmentHeader<'_>) -> Result<Bytes, Error> {
+    let samples = header.samples;
+    if samples.is_empty() {
+        return Err(Error::NoSamples);
+    }
+    let count = u32::try_from(samples.len()).map_err(|_| Error::TooLarge)?;
+    let trun = count
+        .checked_mul(SAMPLE_SIZE)
+        .and_then(|entries| entries.checked_add(TRUN_SIZE))
+        .ok_or(Error::TooLarge)?;
+    let traf = trun
+        .checked_add(BOX_SIZE + TFHD_SIZE + TFDT_SIZE)
+        .ok_or(Error::TooLarge)?;
+    let moof = traf
+        .checked_add(BOX_SIZE + MFHD_SIZE)
+        .ok_or(Error::TooLarge)?;
+    // From the moof's first byte, which is what default-base-is-moof means.
+    let data_offset = moof
+        .checked_add(BOX_SIZE)
+        .and_then(|offset| i32::try_from(offset).ok())
+        .ok_or(Error::TooLarge)?;
+    let mdat = samples
+        .iter()
+        .try_fold(BOX_SIZE, |sum, sample| sum.checked_add(sample.size))
+        .ok_or(Error::TooLarge)?;
+
+    let styp = if header.styp { STYP.len() } else { 0 };
+    let total = usize::try_from(moof.saturating_add(BOX_SIZE)).map_err(|_| Error::TooLarge)?;
+    let mut out = BytesMut::with_capacity(styp + total);
+    if header.styp {
+        out.put_slice(STYP);
+    }
+    put_box(&mut out, moof, b"moof");
+    put_box(&mut out, MFHD_SIZE, b"mfhd");
+    out.put_u32(0);
+    out.put_u32(header.sequence);
+    put_box(&mut out, traf, b"traf");
+    put_box(&mut out, TFHD_SIZE, b"tfhd");
+    out.put_u32(TFHD_DEFAULT_BASE_IS_MOOF);
+    out.put_u32(header.track_id);
+    put_box(&mut out, TFDT_SIZE, b"tfdt");
+    out.put_u32(VERSION_1);
+    out.put_u64(header.base_decode_time);
+    put_box(&mut out, trun, b"trun");
+    out.put_u32(VERSION_1 | TRUN_FLAGS);
+    out.put_u32(count);
+    out.put_i32(data_offset);
+    for sample in samples {
+        out.put_u32(sample.duration);
+        out.put_u32(sample.size);
+        out.put_u32(if sample.keyframe {
+            SYNC_SAMPLE
+        } else {
+            NON_SYNC_SAMPLE
+        });
+        out.put_i32(sample.cts);
+    }
+    put_box(&mut out, mdat, b"mdat");
+    Ok(out.freeze())
+}
+
+fn put_box(out: &mut BytesMut, size: u32, kind: &[u8; 4]) {
+    out.put_u32(size);
+    out.put_slice(kind);
+}
+
+/// Size of a box's size and type.
+const BOX_SIZE: u32 = 8;
+const MFHD_SIZE: u32 = BOX_SIZE + 4 + 4;
+const TFHD_SIZE: u32 = BOX_SIZE + 4 + 4;
+const TFDT_SIZE: u32 = BOX_SIZE + 4 + 8;
+/// A `trun` without its samples, and each of those.
+const TRUN_SIZE: u32 = BOX_SIZE + 4 + 4 + 4;
+const SAMPLE_SIZE: u32 = 16;
+
+const VERSION_1: u32 = 0x0100_0000;
+const TFHD_DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;
+/// data-offset, and duration, size, flags and composition offset of each
+/// sample (ISO/IEC 14496-12 section 8.8.8.1).
+const TRUN_FLAGS: u32 = 0x1 | 0x100 | 0x200 | 0x400 | 0x800;
+
+/// `sample_depends_on = 2` (ISO/IEC 14496-12 section 8.8.3.1).
+const SYNC_SAMPLE: u32 = 0x0200_0000;
+/// `sample_depends_on = 1` and `sample_is_non_sync_sample`. Whether others
+/// depend on it stays 0, unknown.
+const NON_SYNC_SAMPLE: u32 = 0x0101_0000;
+
+/// The brands of a CMAF segment: `msdh` and `msix` say what DASH may expect,
+/// `cmfs` is CMAF's (ISO/IEC 23000-19 section 7.2).
+const STYP: &[u8] = b"\0\0\0\x18styp\x6dsdh\0\0\0\0msdhcmfs";
