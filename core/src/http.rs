@@ -3,6 +3,7 @@
 //! plugin sees the types of the `http` and `bytes` crates only.
 
 mod body;
+mod hold;
 mod routes;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use body::{Body, Chunk};
+pub use hold::hold;
 pub use routes::{MountError, Routes};
 
 use crate::plugin::BoxError;

@@ -85,6 +85,27 @@ impl StreamKey {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The whole key as it stands in the path of a URL: `app/name` with
+    /// whatever is not unreserved percent-encoded (RFC 3986 section 2.3).
+    #[must_use]
+    pub fn url_path(&self) -> String {
+        let mut path = String::with_capacity(self.text.len());
+        for byte in self.text.bytes() {
+            match byte {
+                b'/' | b'-' | b'.' | b'_' | b'~' => path.push(char::from(byte)),
+                byte if byte.is_ascii_alphanumeric() => path.push(char::from(byte)),
+                byte => {
+                    path.push('%');
+                    path.extend([byte >> 4, byte & 15].map(|nibble| {
+                        let digit = char::from_digit(u32::from(nibble), 16);
+                        digit.map_or('0', |digit| digit.to_ascii_uppercase())
+                    }));
+                }
+            }
+        }
+        path
+    }
 }
 
 /// Decodes one part and refuses whatever a path or a URL could misread.
@@ -174,6 +195,19 @@ mod tests {
         );
         let key = StreamKey::parse("live/caf%C3%A9-1_2~x").unwrap();
         assert_eq!(key.name(), "café-1_2~x");
+    }
+
+    #[test]
+    fn a_key_in_a_url_reads_back() {
+        for (text, path) in [
+            ("live/cam-1_2~x.y", "live/cam-1_2~x.y"),
+            ("live/caf%C3%A9", "live/caf%C3%A9"),
+            ("live/a+b&c=d@e'f", "live/a%2Bb%26c%3Dd%40e%27f"),
+        ] {
+            let key = StreamKey::parse(text).unwrap();
+            assert_eq!(key.url_path(), path);
+            assert_eq!(StreamKey::parse(&key.url_path()), Ok(key));
+        }
     }
 
     #[test]

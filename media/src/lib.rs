@@ -11,6 +11,7 @@
 
 pub mod codec;
 mod cursor;
+pub mod delivery;
 pub mod flv;
 pub mod fmp4;
 mod payload;
