@@ -134,3 +134,6 @@ const NON_SYNC_SAMPLE: u32 = 0x0101_0000;
 /// The brands of a CMAF segment: `msdh` and `msix` say what DASH may expect,
 /// `cmfs` is CMAF's (ISO/IEC 23000-19 section 7.2).
 const STYP: &[u8] = b"\0\0\0\x18styp\x6dsdh\0\0\0\0msdhcmfs";
+
+#[cfg(test)]
+mod tests;
