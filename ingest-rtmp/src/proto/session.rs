@@ -1,0 +1,439 @@
+//! One connection of a publisher, from its first byte to its last: [`Session`].
+//!
+//! The handshake, chunk and command layers below it know nothing of each other;
+//! here they meet. `session/commands.rs` answers the commands,
+//! `session/event.rs` holds what a session says. The driver that
+//! owns socket and clock is `conn.rs`.
+
+mod commands;
+mod event;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use rillcast_media::flv::amf0;
+
+pub use event::{
+    Event, Farewell, Ignored, Media, MediaKind, PublishRequest, Refused, Rejection, SessionError,
+};
+
+use super::aggregate::Aggregate;
+use super::chunk::{Message, Reader, ReaderLimits, Writer};
+use super::command::{Command, Status};
+use super::handshake::Handshake;
+use super::message::{
+    COMMAND_CHUNK_STREAM, CONTROL_CHUNK_STREAM, Control, STATUS_CHUNK_STREAM, kind,
+};
+
+/// The bounds and habits of a [`Session`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionLimits {
+    /// What the chunk layer may hold.
+    pub reader: ReaderLimits,
+    /// From the connection to its publish, and from the end of a publish to the
+    /// next one.
+    pub handshake_timeout: Duration,
+    /// From one byte of a publisher to the next.
+    pub idle_timeout: Duration,
+    /// Answers that may wait for a peer that does not read them, in bytes.
+    pub max_write_buffer: usize,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            reader: ReaderLimits::default(),
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            max_write_buffer: 64 << 10,
+        }
+    }
+}
+
+/// The server's side of one connection, without socket and without clock.
+///
+/// In this order, whenever bytes have arrived:
+/// 1. [`handle_input`](Self::handle_input) with all of them, again and again
+///    until it gives no event more. A [`Event::Publish`] is answered by
+///    [`accept`](Self::accept) or [`reject`](Self::reject) before the next call.
+/// 2. [`poll_transmit`](Self::poll_transmit) until it gives nothing more: bytes
+///    for the peer.
+/// 3. [`poll_timeout`](Self::poll_timeout): when to call
+///    [`handle_timeout`](Self::handle_timeout) if nothing happens before.
+///
+/// [`close`](Self::close) ends a publish from the server's side; what it has to
+/// say is then in `poll_transmit`. After an error only `poll_transmit` is of use.
+#[derive(Debug)]
+pub struct Session {
+    limits: SessionLimits,
+    phase: Phase,
+    reader: Reader,
+    writer: Writer,
+    out: BytesMut,
+    /// The rest of an aggregate message.
+    aggregate: Option<Aggregate>,
+    client: Client,
+    publish: Publish,
+    /// Of the chunk layer, and how many of them were acknowledged.
+    received: u64,
+    acknowledged: u64,
+    /// After how many bytes the peer wants an acknowledgement.
+    peer_window: u32,
+    next_stream: u32,
+    /// When the peer must have published, or sent something, at the latest.
+    deadline: Instant,
+    ignored: Ignored,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Handshake(Handshake),
+    /// Chunks are read, no `connect` has come.
+    Opened,
+    Connected,
+    /// The server has said its last word.
+    Closed,
+}
+
+/// What `connect` told.
+#[derive(Debug, Default)]
+struct Client {
+    app: String,
+    tc_url: String,
+    agent: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Publish {
+    None,
+    Asked { stream: u32 },
+    Live { stream: u32 },
+}
+
+/// The window that we ask the peer to acknowledge in, and that we acknowledge
+/// in until it says otherwise, in bytes: what every server says.
+const WINDOW: u32 = 2_500_000;
+
+/// The chunk size of our answers: each fits into one.
+const CHUNK_SIZE: u32 = 4_096;
+
+/// Smaller windows would have us send an acknowledgement for every few bytes.
+const SMALLEST_WINDOW: u32 = 8 << 10;
+
+impl Session {
+    /// A session that begins `now`.
+    #[must_use]
+    pub fn new(limits: SessionLimits, now: Instant) -> Self {
+        Self {
+            phase: Phase::Handshake(Handshake::new()),
+            reader: Reader::new(limits.reader.clone()),
+            writer: Writer::new(),
+            out: BytesMut::new(),
+            aggregate: None,
+            client: Client::default(),
+            publish: Publish::None,
+            received: 0,
+            acknowledged: 0,
+            peer_window: WINDOW,
+            next_stream: 1,
+            deadline: now + limits.handshake_timeout,
+            ignored: Ignored::default(),
+            limits,
+        }
+    }
+
+    /// Takes bytes from the front of `input` until there is an event. `None`
+    /// means that all were taken, or that an [`Event::Publish`] waits for its
+    /// answer.
+    ///
+    /// # Errors
+    /// [`SessionError`]; the connection is to be closed.
+    pub fn handle_input(
+        &mut self,
+        input: &mut &[u8],
+        now: Instant,
+    ) -> Result<Option<Event>, SessionError> {
+        if matches!(self.publish, Publish::Live { .. }) {
+            self.deadline = now + self.limits.idle_timeout;
+        }
+        loop {
+            if matches!(self.publish, Publish::Asked { .. }) {
+                return Ok(None);
+            }
+            let message = match (&mut self.phase, &mut self.aggregate) {
+                (Phase::Closed, _) => {
+                    *input = Default::default();
+                    return Ok(None);
+                }
+                (Phase::Handshake(handshake), _) => {
+                    if !handshake.handle_input(input, &mut self.out)? {
+                        return Ok(None);
+                    }
+                    self.phase = Phase::Opened;
+                    continue;
+                }
+                (_, Some(aggregate)) => {
+                    let message = aggregate.next();
+                    if message.is_none() {
+                        self.aggregate = None;
+                    }
+                    message
+                }
+                _ => {
+                    let before = input.len();
+                    let message = self.reader.read(input);
+                    let taken = before - input.len();
+                    self.received += u64::try_from(taken).unwrap_or_default();
+                    self.acknowledge();
+                    match message? {
+                        None => return Ok(None),
+                        message => message,
+                    }
+                }
+            };
+            if let Some(message) = message
+                && let Some(event) = self.handle_message(message, now)?
+            {
+                return Ok(Some(event));
+            }
+            if self.out.len() > self.limits.max_write_buffer {
+                return Err(SessionError::NotReading(self.out.len()));
+            }
+        }
+    }
+
+    /// Bytes for the peer; `None` if there are none. They count against
+    /// `max_write_buffer` until they are taken: take them only when those
+    /// taken before are written.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        (!self.out.is_empty()).then(|| self.out.split().freeze())
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout). It only ever
+    /// moves later while bytes arrive.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Looks whether the peer has let its time go by.
+    ///
+    /// # Errors
+    /// [`SessionError::HandshakeTimeout`] or [`SessionError::IdleTimeout`] if so.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
+        match self.publish {
+            _ if now < self.deadline => Ok(()),
+            // The time that our own answer takes is not the peer's fault.
+            Publish::Asked { .. } => Ok(()),
+            Publish::None => Err(SessionError::HandshakeTimeout(
+                self.limits.handshake_timeout,
+            )),
+            Publish::Live { .. } => Err(SessionError::IdleTimeout(self.limits.idle_timeout)),
+        }
+    }
+
+    /// Accepts the publish that was asked for; its media follow as events.
+    pub fn accept(&mut self, now: Instant) {
+        let Publish::Asked { stream } = self.publish else {
+            return;
+        };
+        self.publish = Publish::Live { stream };
+        self.deadline = now + self.limits.idle_timeout;
+        self.reader.allow_media(true);
+        self.send_control(&Control::StreamBegin(stream));
+        let started = Status::new("NetStream.Publish.Start", "the stream is taken in");
+        self.send_status(stream, &started);
+    }
+
+    /// Rejects the publish that was asked for, with a sentence for its user.
+    /// The connection is to be closed once that is written.
+    pub fn reject(&mut self, rejection: Rejection, description: &str) {
+        let Publish::Asked { stream } = self.publish else {
+            return;
+        };
+        self.publish = Publish::None;
+        let code = match rejection {
+            Rejection::BadName => "NetStream.Publish.BadName",
+            Rejection::Denied => "NetStream.Publish.Denied",
+            Rejection::Failed => "NetStream.Publish.Failed",
+        };
+        self.send_status(stream, &Status::error(code, description));
+        self.phase = Phase::Closed;
+    }
+
+    /// Tells the peer that and why the server ends its publish. The connection
+    /// is to be closed once that is written; what still arrives is dropped.
+    pub fn close(&mut self, farewell: Farewell) {
+        if let Publish::Live { stream } = self.publish {
+            let (code, description) = match farewell {
+                Farewell::Kicked => ("NetStream.Publish.Denied", "an operator ended the stream"),
+                Farewell::TakenOver => (
+                    "NetStream.Publish.BadName",
+                    "another publisher took the stream over",
+                ),
+                Farewell::Idle => (
+                    "NetConnection.Connect.IdleTimeOut",
+                    "nothing was sent for too long",
+                ),
+                Farewell::Shutdown => ("NetConnection.Connect.AppShutdown", "the server stops"),
+                Farewell::Unusable => (
+                    "NetStream.Publish.Failed",
+                    "what is sent cannot be used by this server",
+                ),
+            };
+            self.end_publish(stream, description);
+            // FFmpeg and OBS show a description to their user only of an error.
+            self.send_status(stream, &Status::error(code, description));
+        }
+        self.phase = Phase::Closed;
+    }
+
+    /// How much of what came was of no use.
+    #[must_use]
+    pub fn ignored(&self) -> Ignored {
+        self.ignored
+    }
+
+    /// What the peer says it is, for the log; empty before its `connect`.
+    #[must_use]
+    pub fn agent(&self) -> &str {
+        &self.client.agent
+    }
+
+    /// What the session holds of unfinished messages and unsent answers.
+    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.reader.held_bytes() + self.out.len()
+    }
+
+    fn handle_message(
+        &mut self,
+        message: Message,
+        now: Instant,
+    ) -> Result<Option<Event>, SessionError> {
+        match message.kind {
+            kind::AUDIO => return Ok(self.media(MediaKind::Audio, message)),
+            kind::VIDEO => return Ok(self.media(MediaKind::Video, message)),
+            kind::DATA_AMF0 | kind::DATA_AMF3 => return Ok(self.script(message)),
+            kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => {
+                return match Command::read(message.kind, &message.body)? {
+                    Some(command) => Ok(self.handle_command(&command, message.stream, now)),
+                    None => {
+                        self.ignored.messages += 1;
+                        Ok(None)
+                    }
+                };
+            }
+            // An aggregate in an aggregate is nothing that anybody sends.
+            kind::AGGREGATE if self.aggregate.is_none() => {
+                self.aggregate = Some(Aggregate::new(message));
+                return Ok(None);
+            }
+            _ => {}
+        }
+        match Control::read(message.kind, &message.body) {
+            Some(Control::SetChunkSize(size)) => self.reader.set_chunk_size(size)?,
+            Some(Control::Abort(chunk_stream)) => self.reader.abort(chunk_stream),
+            Some(Control::WindowAckSize(size)) => self.peer_window = size.max(SMALLEST_WINDOW),
+            Some(Control::PingRequest(data)) => self.send_control(&Control::PingResponse(data)),
+            Some(_) => {}
+            None if message.kind == kind::USER_CONTROL => {}
+            None => self.ignored.messages += 1,
+        }
+        Ok(None)
+    }
+
+    fn media(&mut self, kind: MediaKind, message: Message) -> Option<Event> {
+        let live = matches!(self.publish, Publish::Live { stream } if stream == message.stream);
+        if !live {
+            self.ignored.messages += 1;
+            return None;
+        }
+        // GStreamer sends empty messages between the real ones.
+        (!message.body.is_empty()).then_some(Event::Media(Media {
+            kind,
+            timestamp: message.timestamp,
+            body: message.body,
+        }))
+    }
+
+    /// Takes the envelope off script data: the format byte of type 15, and
+    /// `@setDataFrame`, which asks a server to keep what follows.
+    fn script(&mut self, mut message: Message) -> Option<Event> {
+        if message.kind == kind::DATA_AMF3 && message.body.first() == Some(&0) {
+            message.body = message.body.slice(1..);
+        }
+        match amf0::decode(&message.body) {
+            Ok((amf0::Value::String(name), length)) if name == "@setDataFrame" => {
+                message.body = message.body.slice(length..);
+            }
+            Ok((amf0::Value::String(name), _)) if name != "@clearDataFrame" => {}
+            _ => {
+                self.ignored.messages += 1;
+                return None;
+            }
+        }
+        self.media(MediaKind::Script, message)
+    }
+
+    /// Sends an acknowledgement when half of the peer's window is full: peers
+    /// that stop at a full window never see it full.
+    fn acknowledge(&mut self) {
+        let unacknowledged = self.received - self.acknowledged;
+        if unacknowledged >= u64::from(self.peer_window / 2) {
+            self.acknowledged = self.received;
+            let [_, _, _, _, low @ ..] = self.received.to_be_bytes();
+            self.send_control(&Control::Acknowledgement(u32::from_be_bytes(low)));
+        }
+    }
+
+    /// Ends the publish in force and says so.
+    fn end_publish(&mut self, stream: u32, description: &str) {
+        self.publish = Publish::None;
+        self.reader.allow_media(false);
+        let ended = Status::new("NetStream.Unpublish.Success", description);
+        self.send_command(
+            0,
+            &Command::notice("onFCUnpublish", Some(ended.to_object())),
+        );
+        self.send_status(stream, &ended);
+    }
+
+    fn send_control(&mut self, control: &Control) {
+        let (kind, body) = control.write();
+        self.send(CONTROL_CHUNK_STREAM, kind, 0, body);
+        if let Control::SetChunkSize(size) = control {
+            self.writer.set_chunk_size(*size);
+        }
+    }
+
+    fn send_command(&mut self, stream: u32, command: &Command) {
+        let chunk_stream = if stream == 0 {
+            COMMAND_CHUNK_STREAM
+        } else {
+            STATUS_CHUNK_STREAM
+        };
+        self.send(chunk_stream, kind::COMMAND_AMF0, stream, command.write());
+    }
+
+    fn send_status(&mut self, stream: u32, status: &Status) {
+        self.send_command(
+            stream,
+            &Command::notice("onStatus", Some(status.to_object())),
+        );
+    }
+
+    fn send(&mut self, chunk_stream: u32, kind: u8, stream: u32, body: Bytes) {
+        let message = Message {
+            chunk_stream,
+            kind,
+            stream,
+            timestamp: 0,
+            body,
+        };
+        self.writer.write(&message, &mut self.out);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a [`Session`](super::Session) has to say: events, refusals, errors.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rillcast_core::{KeyError, StreamKey};
+use rillcast_media::flv::amf0;
+
+use crate::proto::chunk::ChunkError;
+use crate::proto::handshake::HandshakeError;
+use crate::proto::target::Parameters;
+
+/// What a [`Session`](super::Session) has to say to its driver.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer wants to publish. Nothing more is read until
+    /// [`Session::accept`](super::Session::accept) or [`Session::reject`](super::Session::reject) was called.
+    Publish(PublishRequest),
+    /// A message with media of the accepted publish.
+    Media(Media),
+    /// The peer has ended its publish in the protocol's words. It may publish
+    /// again.
+    Unpublished,
+    /// The peer was told that it cannot have what it asked for.
+    Refused(Refused),
+}
+
+/// A request to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishRequest {
+    /// The stream.
+    pub key: StreamKey,
+    /// The parameters of its address.
+    pub parameters: Parameters,
+    /// What the peer says it is (`flashVer`), at most 64 characters of it.
+    pub agent: String,
+}
+
+/// A message with media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// What it carries.
+    pub kind: MediaKind,
+    /// Milliseconds modulo 2^32, as the peer sent them.
+    pub timestamp: u32,
+    /// The body: of a video or audio message that of an FLV tag, of a script
+    /// message AMF0 values from the name (`onMetaData`) on.
+    pub body: Bytes,
+}
+
+/// The kinds of [`Media`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Message type 8.
+    Audio,
+    /// Message type 9.
+    Video,
+    /// Message types 18 and 15, `@setDataFrame` taken off.
+    Script,
+}
+
+/// What a peer was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// To publish under a name that is none.
+    Publish(KeyError),
+    /// To play a stream.
+    Play,
+}
+
+/// Why a publish is rejected, in the protocol's codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The name is taken: `NetStream.Publish.BadName`.
+    BadName,
+    /// The peer may not: `NetStream.Publish.Denied`.
+    Denied,
+    /// The server cannot: `NetStream.Publish.Failed`.
+    Failed,
+}
+
+/// Why the server ends a publish that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Farewell {
+    /// An operator ended it.
+    Kicked,
+    /// Another publisher took the name over.
+    TakenOver,
+    /// It was silent for too long.
+    Idle,
+    /// The server stops.
+    Shutdown,
+    /// What it sends cannot be used.
+    Unusable,
+}
+
+/// Why a session ended. Each means that the connection is to be closed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The handshake failed.
+    #[error("handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// The chunk layer failed.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// A command was no honest one.
+    #[error("a command holds {0}")]
+    Command(#[from] amf0::Error),
+    /// More answers than `rtmp.max_write_buffer` wait for the peer.
+    #[error("the peer asks and does not read: {0} bytes of answers wait")]
+    NotReading(usize),
+    /// `rtmp.handshake_timeout` is over.
+    #[error("no stream was published within {0:?}")]
+    HandshakeTimeout(Duration),
+    /// `rtmp.idle_timeout` is over.
+    #[error("nothing was received for {0:?}")]
+    IdleTimeout(Duration),
+}
+
+/// How much of what came was of no use; for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ignored {
+    /// Messages of no known type, malformed ones, and media outside of a publish.
+    pub messages: u64,
+    /// Commands that no server of streams knows.
+    pub commands: u64,
+}

@@ -1,0 +1,92 @@
+//! Peers that are slow, greedy or hostile.
+
+use super::*;
+use crate::proto::chunk::ChunkError;
+
+#[test]
+fn time_runs_out() {
+    let limits = SessionLimits::default();
+    let mut pair = Pair::connected(Object::new().with("app", "live"));
+    // Bytes do not buy time before a publish.
+    pair.now += limits.handshake_timeout - Duration::from_millis(1);
+    pair.command(0, "createStream", 0.0, vec![]);
+    assert_eq!(pair.session.handle_timeout(pair.now), Ok(()));
+    pair.now = pair.session.poll_timeout();
+    assert_eq!(
+        pair.session.handle_timeout(pair.now),
+        Err(SessionError::HandshakeTimeout(limits.handshake_timeout))
+    );
+
+    let mut pair = Pair::live();
+    for _ in 0..3 {
+        pair.now += limits.idle_timeout - Duration::from_millis(1);
+        pair.send(6, kind::VIDEO, 1, 0, &b"x"[..]);
+        assert_eq!(pair.session.handle_timeout(pair.now), Ok(()));
+    }
+    pair.now = pair.session.poll_timeout();
+    assert_eq!(
+        pair.session.handle_timeout(pair.now),
+        Err(SessionError::IdleTimeout(limits.idle_timeout))
+    );
+}
+
+#[test]
+fn a_peer_that_asks_and_does_not_read_is_ended() {
+    let mut pair = Pair::opened();
+    let ping = Control::PingRequest(1).write();
+    let mut wire = BytesMut::new();
+    for _ in 0..10_000 {
+        let body = ping.1.clone();
+        let message = Message {
+            chunk_stream: 2,
+            kind: ping.0,
+            stream: 0,
+            timestamp: 0,
+            body,
+        };
+        pair.client.write(&message, &mut wire);
+    }
+    let error = pair.feed(&wire).unwrap_err();
+    assert!(matches!(error, SessionError::NotReading(_)), "{error}");
+    assert!(pair.session.held_bytes() < 2 * SessionLimits::default().max_write_buffer);
+}
+
+#[test]
+fn a_stranger_cannot_send_large_messages() {
+    let mut pair = Pair::connected(Object::new().with("app", "live"));
+    let body = Bytes::from(vec![0; 100_000]);
+    let message = Message {
+        chunk_stream: 6,
+        kind: kind::VIDEO,
+        stream: 1,
+        timestamp: 0,
+        body,
+    };
+    let error = pair.try_send(&message).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            SessionError::Chunk(ChunkError::MessageTooLong { .. })
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_command_nested_without_end_ends_the_session() {
+    let mut pair = Pair::opened();
+    let mut body = string("connect");
+    body.extend([3, 0, 1, b'a'].repeat(10_000));
+    let message = Message {
+        chunk_stream: 3,
+        kind: kind::COMMAND_AMF0,
+        stream: 0,
+        timestamp: 0,
+        body: body.into(),
+    };
+    let error = pair.try_send(&message).unwrap_err();
+    assert!(
+        matches!(error, SessionError::Command(amf0::Error::TooDeep)),
+        "{error}"
+    );
+}
