@@ -16,6 +16,8 @@ pub mod flv;
 pub mod fmp4;
 mod payload;
 mod source;
+mod timeline;
 
 pub use payload::compact;
 pub use source::{SourceClock, SourceFrame, SourceItem};
+pub use timeline::{DISORDER_LIMIT, Repairs, Timed, Timeline};
