@@ -136,7 +136,7 @@ impl Settings {
         let value = parse_value(value);
         let mut parts = path.split('.').peekable();
         if path.split('.').any(str::is_empty) {
-            let message = format!("\"{path}\" names no key: write section.key, like rtmp.listen");
+            let message = format!("\"{path}\" names no key: write section.key, like server.listen");
             return Err(SettingsError::new(origin, message));
         }
         let mut table = &mut self.root;

@@ -1,0 +1,130 @@
+// Plays one stream in headless Chromium and reports what a viewer would see and
+// hear. Measures only: the verdict is xtask's (xtask/src/e2e/).
+//
+//   node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE]
+//
+// `--url` is the page for `watch`, the multivariant playlist for the others.
+// Standard output is one JSON object a line: {"event":"first_frame",…} once there
+// is a picture, and {"event":"report",…} after N seconds of watching from then
+// on, or as soon as standard input is closed. Exit code 0 says only that there
+// is a report.
+
+import { createServer } from 'node:http';
+import { createReadStream, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const FIRST_FRAME_MS = 30_000;
+
+const { values: options } = parseArgs({
+  options: {
+    player: { type: 'string' },
+    url: { type: 'string' },
+    seconds: { type: 'string', default: '20' },
+    screenshot: { type: 'string' },
+  },
+});
+if (!['watch', 'hls', 'shaka', 'native'].includes(options.player) || !options.url) {
+  console.error('usage: node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE]');
+  process.exit(2);
+}
+
+const say = (event, data) => process.stdout.write(`${JSON.stringify({ event, ...data })}\n`);
+
+/** Serves the bare pages and the libraries, from an origin that is not the server's. */
+function servePages() {
+  const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.map': 'application/json' };
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url, 'http://localhost');
+    const path = pathname.startsWith('/lib/')
+      ? join(here, 'node_modules', normalize(pathname.slice('/lib/'.length)))
+      : join(here, 'pages', normalize(pathname));
+    const stream = createReadStream(path);
+    stream.on('open', () => {
+      response.writeHead(200, { 'content-type': types[extname(path)] ?? 'application/octet-stream' });
+      stream.pipe(response);
+    });
+    stream.on('error', () => response.writeHead(404).end());
+  });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
+const stopped = new Promise((resolve) => process.stdin.once('close', resolve).resume());
+
+const pages = await servePages();
+const profile = await mkdtemp(join(tmpdir(), 'rillcast-e2e-'));
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  headless: true,
+  viewport: { width: 1280, height: 800 },
+  args: [
+    '--headless=new',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--autoplay-policy=no-user-gesture-required',
+  ],
+});
+
+try {
+  const page = context.pages()[0] ?? (await context.newPage());
+  const consoleErrors = [];
+  const httpErrors = [];
+  const failedRequests = [];
+  const foreignHosts = new Set();
+  page.on('pageerror', (error) => consoleErrors.push(`uncaught: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error') consoleErrors.push(`${message.text()} ${message.location().url ?? ''}`.trim());
+  });
+  page.on('requestfailed', (request) => failedRequests.push(`${request.failure()?.errorText} ${request.url()}`));
+  page.on('request', (request) => {
+    const { protocol, hostname } = new URL(request.url());
+    if (protocol.startsWith('http') && !['127.0.0.1', 'localhost', '[::1]'].includes(hostname)) foreignHosts.add(hostname);
+  });
+  page.on('response', (response) => {
+    if (response.status() >= 400) httpErrors.push(`${response.status()} ${response.url()}`);
+  });
+  await page.addInitScript(readFileSync(join(here, 'probe.js'), 'utf8'));
+
+  const address =
+    options.player === 'watch'
+      ? options.url
+      : `http://127.0.0.1:${pages.address().port}/${options.player}.html?url=${encodeURIComponent(options.url)}`;
+  await page.goto(address, { waitUntil: 'commit' });
+
+  const report = async () => ({
+    player: options.player,
+    ...(await page.evaluate(() => window.rillcastProbe.report())),
+    consoleErrors,
+    httpErrors,
+    failedRequests,
+    foreignHosts: [...foreignHosts],
+  });
+
+  const first = await page
+    .waitForFunction(() => window.rillcastProbe.report().firstFrameMs, null, { timeout: FIRST_FRAME_MS, polling: 50 })
+    .then((handle) => handle.jsonValue(), () => null);
+  if (first !== null) {
+    say('first_frame', { ms: first });
+    let timer;
+    const enough = new Promise((resolve) => (timer = setTimeout(resolve, Number(options.seconds) * 1000)));
+    await Promise.race([enough, stopped]);
+    clearTimeout(timer);
+  }
+  if (options.screenshot) await page.screenshot({ path: options.screenshot });
+  say('report', await report());
+} finally {
+  await context.close();
+  await rm(profile, { recursive: true, force: true });
+  pages.close();
+}
+process.exit(0);

@@ -1,0 +1,64 @@
+//! The checks that cargo and its plugins do: format, lints, documentation,
+//! tests, dependencies.
+
+use crate::process::{Result, Run};
+use crate::{tidy, tools, workspace};
+
+/// `cargo xtask check`.
+pub(crate) fn all() -> Result {
+    fmt()?;
+    tidy::run()?;
+    clippy()?;
+    doc()
+}
+
+pub(crate) fn fmt() -> Result {
+    cargo("fmt").args(["--all", "--check"]).run()?;
+    cargo("fmt")
+        .args(["--all", "--check", "--manifest-path"])
+        .arg(workspace::EXAMPLE)
+        .run()
+}
+
+pub(crate) fn clippy() -> Result {
+    cargo("clippy")
+        .args([
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .run()
+}
+
+pub(crate) fn doc() -> Result {
+    cargo("doc")
+        .args([
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--document-private-items",
+        ])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()
+}
+
+pub(crate) fn test() -> Result {
+    cargo("test").args(["--workspace", "--locked"]).run()
+}
+
+/// Advisories are left out: they need a database from the network, and a new
+/// entry there must not fail an old commit. `cargo deny check advisories` asks.
+pub(crate) fn deny() -> Result {
+    Run::new(tools::cargo_deny()?)
+        .args(["--locked", "--workspace", "check", "--hide-inclusion-graph"])
+        .args(["bans", "licenses", "sources"])
+        .dir(workspace::root())
+        .run()
+}
+
+fn cargo(command: &str) -> Run {
+    Run::cargo().arg(command).dir(workspace::root())
+}

@@ -1,0 +1,242 @@
+//! A stream in headless Chromium: e2e/play.mjs measures, this judges.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Bench, log_file, note, tail};
+use crate::process::{Context, Guard, Result, ensure, fail};
+use crate::workspace;
+
+/// Which player shows the stream.
+#[derive(Clone, Copy)]
+pub(crate) enum With {
+    /// The server's own page.
+    Watch,
+    HlsJs,
+    Shaka,
+    Native,
+}
+
+impl With {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::HlsJs => "hls",
+            Self::Shaka => "shaka",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// A viewer that is watching.
+pub(crate) struct Viewer {
+    guard: Guard,
+    events: Receiver<Value>,
+    log: String,
+    with: With,
+}
+
+impl Viewer {
+    /// Opens `url` and goes on watching for at most `seconds` from the first picture.
+    pub(crate) fn open(bench: &Bench, with: With, url: &str, seconds: u32) -> Result<Self> {
+        let name = with.name();
+        let log = format!("browser-{name}.log");
+        let mut command = Command::new("node");
+        command
+            .arg("play.mjs")
+            .args([
+                "--player",
+                name,
+                "--url",
+                url,
+                "--seconds",
+                &seconds.to_string(),
+            ])
+            .arg("--screenshot")
+            .arg(bench.dir.join(format!("browser-{name}.png")))
+            .current_dir(workspace::root().join("e2e"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file(bench, &log)?);
+        let mut guard = Guard::spawn("node play.mjs", &mut command)?;
+        let Some(stdout) = guard.child().stdout.take() else {
+            fail!("node has no standard output");
+        };
+        let (send, events) = sync_channel(8);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(|line| line.ok()) {
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if send.send(event).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            guard,
+            events,
+            log,
+            with,
+        })
+    }
+
+    /// Waits for the first picture and returns the milliseconds from the opening of
+    /// the page to it.
+    pub(crate) fn first_frame(&mut self, bench: &Bench) -> Result<u64> {
+        let event = self.event(bench, "first_frame", Duration::from_secs(60))?;
+        let ms = number(&event, "ms").round();
+        note(format!("{}: first picture after {ms} ms", self.with.name()));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "milliseconds of one test"
+        )]
+        let ms = ms as u64;
+        Ok(ms)
+    }
+
+    /// Stops watching now and returns what was seen.
+    pub(crate) fn stop(mut self, bench: &Bench) -> Result<Report> {
+        drop(self.guard.child().stdin.take());
+        self.report(bench, Duration::from_secs(20))
+    }
+
+    /// Watches to the end of its time and returns what was seen.
+    pub(crate) fn watch(mut self, bench: &Bench, seconds: u32) -> Result<Report> {
+        self.report(bench, Duration::from_secs(u64::from(seconds) + 40))
+    }
+
+    fn report(&mut self, bench: &Bench, limit: Duration) -> Result<Report> {
+        let json = self.event(bench, "report", limit)?;
+        let path = bench.dir.join(format!("browser-{}.json", self.with.name()));
+        std::fs::write(&path, json.to_string()).context(path.display())?;
+        let report = Report {
+            json,
+            with: self.with,
+        };
+        note(report.summary());
+        Ok(report)
+    }
+
+    fn event(&mut self, bench: &Bench, name: &str, limit: Duration) -> Result<Value> {
+        let player = self.with.name();
+        match self.events.recv_timeout(limit) {
+            Ok(event) if event.get("event").and_then(Value::as_str) == Some(name) => Ok(event),
+            Ok(event) => fail!("{player}: expected {name}, got {event}"),
+            Err(RecvTimeoutError::Timeout) => fail!("{player}: no {name} within {limit:?}"),
+            Err(RecvTimeoutError::Disconnected) => {
+                fail!(
+                    "{player}: the browser script ended without {name}:\n{}",
+                    tail(bench, &self.log)
+                )
+            }
+        }
+    }
+}
+
+/// What one viewer saw and heard.
+pub(crate) struct Report {
+    json: Value,
+    with: With,
+}
+
+impl Report {
+    /// All a viewer may demand of `seconds` of a stream with a tone of `tone` Hz.
+    pub(crate) fn check(&self, seconds: u32, tone: u32) -> Result {
+        // The media's clock may run a little slow at first: players near the live
+        // edge steer by their rate.
+        self.check_moving(0.9 * f64::from(seconds), tone)?;
+        let freeze = self.number("longestFreezeMs");
+        ensure!(
+            freeze < 1000.0,
+            "{}: the picture stood still for {freeze} ms",
+            self.name()
+        );
+        let waiting = self.number("waiting");
+        ensure!(
+            waiting == 0.0,
+            "{}: it ran out of data {waiting} times",
+            self.name()
+        );
+        Ok(())
+    }
+
+    /// That at least `seconds` were played, moving and with the tone, that nothing
+    /// failed, and that it plays on. Stalls are allowed.
+    pub(crate) fn check_moving(&self, seconds: f64, tone: u32) -> Result {
+        let name = self.name();
+        let still = self.number("stillForMs");
+        ensure!(
+            still < 1000.0,
+            "{name}: at the end the picture stands still for {still} ms"
+        );
+        for list in ["errors", "httpErrors", "foreignHosts"] {
+            let entries = self.list(list);
+            ensure!(entries.is_empty(), "{name}: {list}: {entries:?}");
+        }
+        let played = self.number("played");
+        ensure!(
+            played >= seconds,
+            "{name}: played {played:.1} s, not {seconds} s"
+        );
+        let frames = self.number("frames");
+        ensure!(
+            frames >= 15.0 * played,
+            "{name}: decoded {frames} pictures in {played:.1} s"
+        );
+        let (pictures, moved) = (self.number("pictures"), self.number("picturesMoved"));
+        ensure!(
+            pictures >= seconds && moved >= 0.7 * pictures,
+            "{name}: of {pictures} looks at the picture only {moved} saw it move"
+        );
+        let tones = self.list("tones");
+        let near = |hz: &&Value| {
+            hz.as_f64()
+                .is_some_and(|hz| (hz - f64::from(tone)).abs() <= 5.0)
+        };
+        let heard = tones.iter().filter(near).count();
+        ensure!(
+            tones.len() >= 4 && heard * 10 >= tones.len() * 8,
+            "{name}: {tone} Hz was the loudest in {heard} of {} looks: {tones:?}",
+            tones.len()
+        );
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        self.with.name()
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "{}: {:.1} s played, {} pictures ({} dropped), {} of {} looks moved, {} stalls, still for at most {:.0} ms",
+            self.name(),
+            self.number("played"),
+            self.number("frames"),
+            self.number("framesDropped"),
+            self.number("picturesMoved"),
+            self.number("pictures"),
+            self.number("waiting"),
+            self.number("longestFreezeMs"),
+        )
+    }
+
+    fn number(&self, key: &str) -> f64 {
+        number(&self.json, key)
+    }
+
+    fn list(&self, key: &str) -> Vec<Value> {
+        self.json
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    }
+}
+
+fn number(json: &Value, key: &str) -> f64 {
+    json.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN)
+}

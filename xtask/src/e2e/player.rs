@@ -1,0 +1,118 @@
+//! Players that are no browser: FFmpeg and VLC.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::{Bench, log_file, note, tail};
+use crate::process::{Context, Guard, Result, Run, ensure, exists, fail};
+
+/// FFmpeg decodes `seconds` of the stream; one line of warning is a failure.
+pub(crate) fn ffmpeg(bench: &Bench, url: &str, seconds: u32) -> Result {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args([
+            "-hide_banner",
+            "-loglevel",
+            "warning",
+            "-nostdin",
+            "-i",
+            url,
+        ])
+        .args(["-t", &seconds.to_string(), "-f", "null", "-"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log_file(bench, "ffmpeg-player.log")?);
+    let mut guard = Guard::spawn("ffmpeg as a player", &mut command)?;
+    let status = guard.wait(Duration::from_secs(u64::from(seconds) + 30))?;
+    let warnings = tail(bench, "ffmpeg-player.log");
+    ensure!(status.success(), "ffmpeg ended with {status}:\n{warnings}");
+    ensure!(warnings.is_empty(), "ffmpeg warned:\n{warnings}");
+    note(format!("ffmpeg: {seconds} s decoded without a warning"));
+    Ok(())
+}
+
+/// VLC plays `seconds` of the stream and is asked what it showed.
+pub(crate) fn vlc(bench: &Bench, url: &str, seconds: u32) -> Result {
+    if !crate::tools::in_path("cvlc") {
+        note("vlc: not here, left out");
+        return Ok(());
+    }
+    // VLC refuses to run for root, so it runs as a user without rights then, in a
+    // home of its own.
+    let home = std::env::temp_dir().join(format!("rillcast-vlc-{}", std::process::id()));
+    fs::create_dir_all(&home).context(home.display())?;
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).context(home.display())?;
+    let root = Run::new("id").arg("-u").output()?.trim() == "0";
+    let mut command = if root {
+        ensure!(
+            exists("setpriv"),
+            "setpriv is not here: VLC cannot be started as another user"
+        );
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "cvlc"]);
+        command
+    } else {
+        Command::new("cvlc")
+    };
+    let log = log_file(bench, "vlc.log")?;
+    command
+        .args([
+            "--intf",
+            "oldrc",
+            "--rc-fake-tty",
+            "--vout",
+            "dummy",
+            "--aout",
+            "dummy",
+        ])
+        .args(["--no-video-title-show", url])
+        .env("HOME", &home)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().context("vlc.log")?)
+        .stderr(log);
+    let mut guard = Guard::spawn("vlc", &mut command)?;
+    let Some(mut stdin) = guard.child().stdin.take() else {
+        fail!("vlc has no standard input");
+    };
+    // Watching takes the time that it takes.
+    std::thread::sleep(Duration::from_secs(u64::from(seconds)));
+    stdin.write_all(b"stats\nquit\n").context("vlc")?;
+    let ended = guard.wait(Duration::from_secs(10));
+    let _ = fs::remove_dir_all(&home);
+    ended?;
+
+    let text = fs::read_to_string(bench.dir.join("vlc.log")).context("vlc.log")?;
+    let number = |name: &str| -> Result<u32> {
+        let line = text.lines().find(|line| line.contains(name));
+        let value = line
+            .and_then(|line| line.rsplit(':').next())
+            .and_then(|it| it.trim().parse().ok());
+        match value {
+            Some(value) => Ok(value),
+            None => fail!("vlc told no `{name}`:\n{}", tail(bench, "vlc.log")),
+        }
+    };
+    let (shown, lost) = (number("frames displayed")?, number("frames lost")?);
+    let (sounds, silent) = (number("buffers played")?, number("buffers lost")?);
+    note(format!(
+        "vlc: {shown} pictures shown, {lost} lost; {sounds} sounds played, {silent} lost"
+    ));
+    // It buffers for some seconds first.
+    ensure!(
+        shown >= 10 * seconds,
+        "vlc showed {shown} pictures in {seconds} s"
+    );
+    ensure!(
+        sounds >= 10 * seconds,
+        "vlc played {sounds} sounds in {seconds} s"
+    );
+    ensure!(
+        lost * 20 <= shown && silent * 20 <= sounds,
+        "vlc lost more than it may"
+    );
+    ensure!(number("demux corrupted")? == 0, "vlc found corrupted data");
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! FFmpeg as a publisher: a moving test picture and a steady tone.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::{Bench, log_file, tail};
+use crate::process::{Guard, Result, ensure};
+
+/// What FFmpeg makes and sends.
+pub(crate) struct Source {
+    pub(crate) rate: u32,
+    /// Distance of keyframes, in pictures.
+    pub(crate) gop: u32,
+    /// In Hz.
+    pub(crate) tone: u32,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            rate: 25,
+            gop: 50,
+            tone: 1000,
+        }
+    }
+}
+
+pub(crate) struct Publisher {
+    guard: Guard,
+    log: String,
+}
+
+impl Publisher {
+    /// Publishes live, until it is killed or the server ends it. `name` is that of
+    /// its log.
+    pub(crate) fn live(bench: &Bench, name: &str, source: &Source, url: &str) -> Result<Self> {
+        let Source { rate, gop, tone } = source;
+        let picture = format!("testsrc2=size=640x360:rate={rate}");
+        let sound = format!("sine=frequency={tone}:sample_rate=48000");
+        let gop = gop.to_string();
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"])
+            .args(["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &sound])
+            .args([
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-profile:v",
+                "high",
+                "-bf",
+                "2",
+            ])
+            .args([
+                "-x264-params",
+                "b-adapt=0:scenecut=0",
+                "-pix_fmt",
+                "yuv420p",
+                "-b:v",
+                "800k",
+            ])
+            .args(["-g", &gop, "-c:a", "aac", "-b:a", "96k", "-f", "flv", url]);
+        Self::spawn(bench, name, command)
+    }
+
+    /// Publishes a file as it is, `speed` times as fast as it plays.
+    pub(crate) fn file(
+        bench: &Bench,
+        name: &str,
+        path: &str,
+        speed: u32,
+        url: &str,
+    ) -> Result<Self> {
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-hide_banner", "-loglevel", "warning", "-nostdin"])
+            .args([
+                "-readrate",
+                &speed.to_string(),
+                "-i",
+                path,
+                "-c",
+                "copy",
+                "-f",
+                "flv",
+                url,
+            ]);
+        Self::spawn(bench, name, command)
+    }
+
+    fn spawn(bench: &Bench, name: &str, mut command: Command) -> Result<Self> {
+        let log = format!("{name}.log");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log_file(bench, &log)?);
+        Ok(Self {
+            guard: Guard::spawn(name, &mut command)?,
+            log,
+        })
+    }
+
+    /// SIGKILL: it vanishes without a word.
+    pub(crate) fn kill(&mut self) {
+        self.guard.kill();
+    }
+
+    /// Waits until it ends by itself, and well.
+    pub(crate) fn finish(&mut self, bench: &Bench, limit: Duration) -> Result {
+        let status = self.guard.wait(limit)?;
+        ensure!(
+            status.success(),
+            "the publisher ended with {status}:\n{}",
+            tail(bench, &self.log)
+        );
+        Ok(())
+    }
+
+    /// Waits until the server has made it end.
+    pub(crate) fn wait_refused(&mut self, limit: Duration) -> Result {
+        self.guard.wait(limit).map(drop)
+    }
+
+    /// Fails if it is not there any more.
+    pub(crate) fn check_alive(&mut self, bench: &Bench) -> Result {
+        let ended = self.guard.ended();
+        ensure!(
+            ended.is_none(),
+            "the publisher ended early:\n{}",
+            tail(bench, &self.log)
+        );
+        Ok(())
+    }
+}

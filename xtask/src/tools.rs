@@ -1,0 +1,149 @@
+//! What the tests need beyond Rust, git and a C compiler: FFmpeg, Chromium, VLC
+//! and Node.js from the system's packages, cargo-deny from crates.io.
+//!
+//! As root on a Debian-like system they are installed; everybody else is told
+//! the command. cargo-deny goes into `.rillcast-tools/`, not into the user's
+//! own cargo folder.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::process::{Result, Run, ensure, exists, fail};
+use crate::workspace;
+
+/// Its configuration format changes with its releases: this one reads deny.toml.
+const CARGO_DENY: &str = "0.20.2";
+
+/// A program, and the Debian packages that bring it.
+const SYSTEM: &[(&str, &[&str])] = &[
+    ("ffmpeg", &["ffmpeg"]),
+    ("ffprobe", &["ffmpeg"]),
+    ("chromium", &["chromium"]),
+    ("node", &["nodejs"]),
+    ("npm", &["npm"]),
+    ("cvlc", &["vlc-bin", "vlc-plugin-base"]),
+];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Install nothing, say what is missing.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    if !options.check {
+        return install();
+    }
+    let missing = missing();
+    ensure!(missing.is_empty(), "missing: {}", missing.join(" "));
+    match find_cargo_deny() {
+        Some(path) => println!("{}", path.display()),
+        None => fail!("missing: cargo-deny; `cargo xtask tools` builds it"),
+    }
+    Ok(())
+}
+
+/// Installs what is missing.
+pub(crate) fn install() -> Result {
+    let missing = missing();
+    if !missing.is_empty() {
+        let list = missing.join(" ");
+        ensure!(
+            exists("apt-get") && is_root()?,
+            "the tests need programs that are not here; on Debian or Ubuntu: \
+             sudo apt-get install --no-install-recommends {list}"
+        );
+        apt().arg("update").run()?;
+        apt()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&missing)
+            .run()?;
+    }
+    cargo_deny().map(drop)
+}
+
+/// The path of cargo-deny, built first if it is not here.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    if let Some(path) = find_cargo_deny() {
+        return Ok(path);
+    }
+    Run::cargo()
+        .args([
+            "install",
+            "--quiet",
+            "--locked",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY,
+            "--root",
+        ])
+        .arg(workspace::tools_dir())
+        .run()?;
+    Ok(own_cargo_deny())
+}
+
+/// Installs the packages that a lock file pins, without running scripts of theirs.
+pub(crate) fn npm_ci(dir: &Path) -> Result {
+    if !exists("npm") {
+        fail!("npm is not here; `cargo xtask tools` installs it or says how");
+    }
+    Run::new("npm")
+        .args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel",
+            "error",
+        ])
+        .dir(dir)
+        .run()
+}
+
+/// The Debian packages of the programs that cannot be started.
+fn missing() -> Vec<&'static str> {
+    let mut packages: Vec<&str> = Vec::new();
+    for (_, names) in SYSTEM.iter().filter(|(program, _)| !in_path(program)) {
+        packages.extend(
+            names
+                .iter()
+                .filter(|name| !packages.contains(name))
+                .collect::<Vec<_>>(),
+        );
+    }
+    packages
+}
+
+/// A look is enough, and a start would not do: VLC refuses to run for root.
+pub(crate) fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn find_cargo_deny() -> Option<PathBuf> {
+    let right = |path: &Path| {
+        Run::new(path)
+            .arg("--version")
+            .output()
+            .is_ok_and(|text| text.contains(CARGO_DENY))
+    };
+    [own_cargo_deny(), PathBuf::from("cargo-deny")]
+        .into_iter()
+        .find(|path| right(path))
+}
+
+fn own_cargo_deny() -> PathBuf {
+    workspace::tools_dir().join("bin/cargo-deny")
+}
+
+fn apt() -> Run {
+    Run::new("apt-get")
+        .arg("-qq")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+fn is_root() -> Result<bool> {
+    Ok(Run::new("id").arg("-u").output()?.trim() == "0")
+}
