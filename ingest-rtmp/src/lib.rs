@@ -4,4 +4,7 @@
 //! it listens, reads and writes, and hands what was received to the bus.
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod proto;

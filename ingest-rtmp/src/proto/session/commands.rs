@@ -202,9 +202,11 @@ fn enhanced(properties: &mut Object) {
     properties.push("capsEx", CAPS_EX);
 }
 
-/// The codecs that the FLV demuxer takes in, by the names of Enhanced RTMP.
-const VIDEO_CODECS: &[&str] = &["avc1"];
-const AUDIO_CODECS: &[&str] = &["mp4a"];
+/// What the FLV demuxer takes in by the four-character codes of Enhanced RTMP.
+/// H.264 and AAC come in their old form, which needs no mention; a code joins
+/// when the demuxer carries it.
+const VIDEO_CODECS: &[&str] = &[];
+const AUDIO_CODECS: &[&str] = &[];
 /// FourCcInfoMask of Enhanced RTMP v2: neither decoded nor encoded here.
 const CAN_FORWARD: f64 = 4.0;
 /// CapsExMask of Enhanced RTMP v2: no reconnect request, multitrack, ModEx or
