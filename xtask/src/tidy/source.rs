@@ -62,6 +62,8 @@ impl Source {
 
 fn is_test_path(path: &str) -> bool {
     path.ends_with("/tests.rs")
+        // The bodies of fuzz targets, which are compiled with the crate.
+        || path.ends_with("/src/fuzz.rs")
         || path
             .split('/')
             .any(|part| matches!(part, "tests" | "benches"))
