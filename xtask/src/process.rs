@@ -130,15 +130,22 @@ impl Run {
         Ok(())
     }
 
+    /// Echoes it and runs it with its output held back, to be shown if it fails.
+    pub(crate) fn run_quietly(self) -> Result {
+        println!("$ {}", self.line());
+        self.output().map(drop)
+    }
+
     /// Runs it silently and returns what it printed; an exit code other than 0 is
-    /// a failure that quotes its standard error.
+    /// a failure that quotes it.
     pub(crate) fn output(mut self) -> Result<String> {
         let line = self.line();
         let output = self.command.stdin(Stdio::null()).output().context(&line)?;
         ensure!(
             output.status.success(),
-            "`{line}` ended with {}:\n{}",
+            "`{line}` ended with {}:\n{}{}",
             output.status,
+            String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

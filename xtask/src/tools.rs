@@ -55,11 +55,11 @@ pub(crate) fn install() -> Result {
             "the tests need programs that are not here; on Debian or Ubuntu: \
              sudo apt-get install --no-install-recommends {list}"
         );
-        apt().arg("update").run()?;
+        apt().arg("update").run_quietly()?;
         apt()
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&missing)
-            .run()?;
+            .run_quietly()?;
     }
     cargo_deny().map(drop)
 }
