@@ -8,14 +8,19 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod bus;
 mod frame;
 pub mod http;
 mod key;
+mod registry;
 mod settings;
+mod sync;
 mod time;
 mod track;
 mod units;
 mod viewers;
+mod watched;
+mod worker;
 mod plugin {
     /// Stub until the registry is there.
     pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,10 +28,21 @@ mod plugin {
 pub use plugin::BoxError;
 
 pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
+pub use bus::{
+    BusConfig, BusEntry, CloseReason, Closed, FrameRef, JoinAt, Lifecycle, MaxLag, NoopObserver,
+    Observer, Publisher, Qos, Recv, ResilientSubscription, ResumePoint, StreamFlag, StreamHandle,
+    StreamMemory, StreamMetadata, StreamState, Subscription, SubscriptionEnd, Takeover, TrackQos,
+    WeakStreamHandle,
+};
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use key::{KeyError, StreamKey};
+pub use registry::{
+    Events, MemoryUse, PublishError, PublishRequest, Registry, RegistryConfig, StreamEvent,
+};
 pub use settings::{Origin, Section, Settings, SettingsError};
 pub use time::{Timescale, rescale};
 pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, VideoParams};
 pub use units::{ByteSize, HumanDuration, UnitError};
 pub use viewers::Viewers;
+pub use watched::Watched;
+pub use worker::StreamWorker;

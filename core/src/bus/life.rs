@@ -1,0 +1,300 @@
+//! The life of a stream: publishers that attach, leave and take over, the
+//! grace time between them, and the end.
+//!
+//! Every change is made under two locks, the home's table before the stream's
+//! writer, so that what the registry lists, what its events tell and who may
+//! write never disagree. Everything that runs foreign code or wakes a task
+//! comes after both.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::config::{BusConfig, Takeover};
+use super::handle::StreamHandle;
+use super::memory::Budget;
+use super::observer::Watcher;
+use super::publisher::Publisher;
+use super::state::{CloseReason, Lifecycle};
+use super::stream::{Control, Origin, Stream, session};
+use super::writer::Hold;
+use crate::registry::Home;
+use crate::sync::{AcqRel, Arc, Weak, now};
+use crate::{DiscontinuityCause, StreamEvent, StreamKey, Watched};
+
+/// For so long after its end a stream can still be read to the end. What is
+/// left then belongs to readers that stand still.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What is to be ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Close {
+    /// The stream, whoever holds it.
+    Any,
+    /// The stream, if the publish of this epoch holds it.
+    Publish(u64),
+    /// The same, if it has been silent for so long.
+    Silent(u64, Duration),
+    /// The stream, if nobody has held it since the publish of this epoch.
+    Detached(u64),
+}
+
+/// A publish that has begun, and what is to be told of it once no lock is held.
+pub(crate) struct Attached {
+    pub(crate) publisher: Publisher,
+    after: After,
+}
+
+struct After {
+    stream: Arc<Stream>,
+    epoch: u64,
+    event: StreamEvent,
+    /// Of the publish that was ended for this one.
+    replaced: Option<Arc<Watched<Control>>>,
+}
+
+impl Attached {
+    pub(crate) const fn event(&self) -> &StreamEvent {
+        &self.after.event
+    }
+
+    /// Tells everyone who wants to know. No lock may be held.
+    pub(crate) fn tell(self) -> Publisher {
+        let After {
+            stream,
+            epoch,
+            event,
+            replaced,
+        } = self.after;
+        if let Some(control) = replaced {
+            close(&control, CloseReason::TakenOver);
+            stream.observer.tell(|observer| {
+                observer.on_publish_ended(&stream.key, epoch - 1, Some(CloseReason::TakenOver));
+            });
+        }
+        stream
+            .observer
+            .tell(|observer| observer.on_publish_started(&stream.key, epoch));
+        stream.observer.tell(|observer| observer.on_event(&event));
+        stream.keeper.ring();
+        self.publisher
+    }
+}
+
+impl Stream {
+    /// Gives the stream to a publisher, or says that another one holds it
+    /// (`None`). The caller holds the home's table, if there is one.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        config: &BusConfig,
+        idle: Option<Duration>,
+    ) -> Option<Attached> {
+        let now = now();
+        let mut writer = self.writer.lock();
+        let (cause, held) = match writer.hold {
+            Hold::Ended(_) => return None,
+            Hold::Detached { .. } => (DiscontinuityCause::Reconnect, false),
+            Hold::Held { since, .. } => {
+                let silence = now.saturating_duration_since(since.max(self.last_frame()));
+                if silence >= config.stale_after.0 {
+                    (DiscontinuityCause::Reconnect, true)
+                } else if config.takeover == Takeover::Replace {
+                    (DiscontinuityCause::Takeover, true)
+                } else {
+                    return None;
+                }
+            }
+        };
+        let resume = writer.attach(config, idle, cause, now);
+        let epoch = writer.epoch;
+        let control = Arc::new(Watched::new(Control::default()));
+        let before = self.control.swap(Arc::clone(&control));
+        self.set_lifecycle(Lifecycle::Publishing, epoch);
+        drop(writer);
+        let event = if epoch == 1 {
+            StreamEvent::published(self)
+        } else {
+            StreamEvent::resumed(self)
+        };
+        let publisher = Publisher::new(
+            Arc::clone(self),
+            epoch,
+            config.reconnect_grace.0,
+            resume,
+            control,
+        );
+        let after = After {
+            stream: Arc::clone(self),
+            epoch,
+            event,
+            replaced: held.then_some(before),
+        };
+        Some(Attached { publisher, after })
+    }
+
+    /// Takes the stream from the publish of `epoch`, which may be continued
+    /// within `grace`.
+    pub(crate) fn detach(self: &Arc<Self>, epoch: u64, grace: Duration) {
+        let runtime = Handle::try_current().ok().or_else(|| self.runtime.clone());
+        let Some(runtime) = runtime.filter(|_| !grace.is_zero()) else {
+            // Without a grace time, or without a clock to measure it.
+            self.end(Close::Publish(epoch), CloseReason::GraceExpired);
+            return;
+        };
+        let home = self.home();
+        let mut table = home.as_ref().map(|home| home.table());
+        let mut writer = self.writer.lock();
+        if !matches!(writer.hold, Hold::Held { .. }) || writer.epoch != epoch {
+            return;
+        }
+        writer.hold = Hold::Detached {
+            until: now() + grace,
+        };
+        self.set_lifecycle(Lifecycle::Idle, epoch);
+        drop(writer);
+        let event = StreamEvent::detached(self);
+        if let Some(table) = &mut table {
+            table.send(&event);
+        }
+        drop(table);
+        self.keep(&runtime);
+        self.observer
+            .tell(|observer| observer.on_publish_ended(&self.key, epoch, None));
+        self.observer.tell(|observer| observer.on_event(&event));
+    }
+
+    /// Ends what `which` says; false if that is not there (any more).
+    pub(crate) fn end(self: &Arc<Self>, which: Close, reason: CloseReason) -> bool {
+        let home = self.home();
+        let mut table = home.as_ref().map(|home| home.table());
+        let mut writer = self.writer.lock();
+        let epoch = writer.epoch;
+        let applies = match (which, writer.hold) {
+            (_, Hold::Ended(_)) => false,
+            (Close::Any, _) => true,
+            (Close::Publish(of), Hold::Held { .. })
+            | (Close::Detached(of), Hold::Detached { .. }) => of == epoch,
+            (Close::Silent(of, idle), Hold::Held { since, .. }) => {
+                of == epoch && now().saturating_duration_since(since.max(self.last_frame())) >= idle
+            }
+            _ => false,
+        };
+        if !applies {
+            return false;
+        }
+        let held = matches!(writer.hold, Hold::Held { .. });
+        writer.end(self, reason);
+        self.set_lifecycle(Lifecycle::Ended, epoch);
+        drop(writer);
+        let event = StreamEvent::ended(self, reason);
+        let removed = table.as_mut().and_then(|table| table.remove(self, &event));
+        drop(table);
+        drop(removed);
+
+        // First the end, then the wake-up: whoever wakes finds it.
+        self.wake.wake();
+        close(&self.control.load(), reason);
+        self.ended.store(Arc::new(Some(reason)));
+        if let Some(runtime) = Handle::try_current().ok().or_else(|| self.runtime.clone()) {
+            self.keep(&runtime);
+        }
+        if held {
+            self.observer
+                .tell(|observer| observer.on_publish_ended(&self.key, epoch, Some(reason)));
+        }
+        if matches!(which, Close::Silent(..)) {
+            self.observer
+                .tell(|observer| observer.on_stream_reaped(&self.key));
+        }
+        self.observer.tell(|observer| observer.on_event(&event));
+        true
+    }
+
+    /// Sees to it that the stream has a keeper, and that it looks at the
+    /// stream anew.
+    pub(crate) fn keep(self: &Arc<Self>, runtime: &Handle) {
+        if self.kept.swap(true, AcqRel) {
+            self.keeper.ring();
+        } else {
+            runtime.spawn(keeper(Arc::clone(self)));
+        }
+    }
+
+    fn home(&self) -> Option<Arc<Home>> {
+        self.home.as_ref().and_then(Weak::upgrade)
+    }
+}
+
+/// Ends a stream when its time has come: after the grace time, or when its
+/// publisher is silent. One task per stream; it sleeps.
+async fn keeper(stream: Arc<Stream>) {
+    loop {
+        let (hold, epoch) = {
+            let writer = stream.writer.lock();
+            (writer.hold, writer.epoch)
+        };
+        let (at, which, reason) = match hold {
+            Hold::Ended(_) => break,
+            Hold::Detached { until } => (until, Close::Detached(epoch), CloseReason::GraceExpired),
+            Hold::Held {
+                since,
+                idle: Some(idle),
+            } => {
+                let at = since.max(stream.last_frame()) + idle;
+                (at, Close::Silent(epoch, idle), CloseReason::Idle)
+            }
+            Hold::Held { idle: None, .. } => {
+                stream.keeper.rung().await;
+                continue;
+            }
+        };
+        if now() >= at {
+            stream.end(which, reason);
+            continue;
+        }
+        tokio::select! {
+            () = sleep_until(TokioInstant::from_std(at)) => {}
+            _ = stream.keeper.rung() => {}
+        }
+    }
+    sleep(DRAIN).await;
+    stream.writer.lock().clear(&stream);
+}
+
+/// A stream that belongs to no registry, with its first publisher.
+pub(crate) fn attach_alone(
+    key: StreamKey,
+    config: BusConfig,
+    observer: Watcher,
+) -> (Publisher, StreamHandle) {
+    let stream = Stream::new(Origin {
+        key,
+        session: session(),
+        config,
+        observer,
+        budget: Arc::new(Budget::new(u64::MAX)),
+        home: None,
+        tasks: TaskTracker::new(),
+    });
+    let publisher = first_publisher(&stream, None).tell();
+    (publisher, StreamHandle::of(stream))
+}
+
+/// The first publish of a stream that nobody else knows yet.
+pub(crate) fn first_publisher(stream: &Arc<Stream>, idle: Option<Duration>) -> Attached {
+    let config = stream.config.clone();
+    match stream.attach(&config, idle) {
+        Some(attached) => attached,
+        #[expect(clippy::unreachable, reason = "a new stream is neither held nor ended")]
+        None => unreachable!("a new stream cannot be attached to"),
+    }
+}
+
+fn close(control: &Watched<Control>, reason: CloseReason) {
+    control.update(|control| Control {
+        closed: control.closed.or(Some(reason)),
+        ..control.clone()
+    });
+}

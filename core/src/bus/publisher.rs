@@ -1,0 +1,219 @@
+//! The writing end of a stream, as an ingest holds it.
+
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use super::chain::Entry;
+use super::handle::StreamHandle;
+use super::life::Close;
+use super::metadata::StreamMetadata;
+use super::state::{CloseReason, Closed};
+use super::stream::{Control, Stream};
+use crate::sync::{Arc, Relaxed, now};
+use crate::{Discontinuity, Frame, MediaKind, Track, Watched};
+
+/// Where a publisher that continues a stream takes it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// The end of the last frame over all tracks, in nanoseconds of stream time.
+    pub time: i64,
+    /// When that frame arrived.
+    pub at: Instant,
+}
+
+/// The one writer of a stream.
+///
+/// Dropping it detaches it: the stream waits for the grace time
+/// (`bus.reconnect_grace`) for another publisher, and its readers with it.
+/// [`finish`](Self::finish) ends the stream at once.
+///
+/// A publisher that continues a stream puts nothing about that itself: before
+/// its first frame or configuration the bus puts one [`Discontinuity`], of cause
+/// `Reconnect` or `Takeover`, whose `missing` is the time between the arrival
+/// of the last frame and of the next. If the first thing that it puts is a
+/// discontinuity of its own, that one takes its place (with the bus's cause).
+pub struct Publisher {
+    stream: Arc<Stream>,
+    epoch: u64,
+    grace: Duration,
+    resume: Option<ResumePoint>,
+    control: Arc<Watched<Control>>,
+    finished: bool,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        stream: Arc<Stream>,
+        epoch: u64,
+        grace: Duration,
+        resume: Option<ResumePoint>,
+        control: Arc<Watched<Control>>,
+    ) -> Self {
+        Self {
+            stream,
+            epoch,
+            grace,
+            resume,
+            control,
+            finished: false,
+        }
+    }
+
+    /// Puts a frame on the bus and gives the number of subscribers. Never
+    /// waits for a subscriber.
+    ///
+    /// The frame's track should have been announced by
+    /// [`publish_track`](Self::publish_track); until it is, no reader knows its
+    /// timescale, and it is taken for a track of pictures.
+    ///
+    /// # Errors
+    /// [`Closed`] if the stream has ended or another publisher took it over.
+    pub fn publish_frame(&mut self, frame: Frame) -> Result<usize, Closed> {
+        let now = now();
+        let stream = &*self.stream;
+        let mut writer = stream.writer.lock();
+        writer.check(self.epoch)?;
+        writer.put_frame(stream, frame, now);
+        let truncated = writer.take_truncated();
+        let put = stream.observer.is_some().then(|| writer.last());
+        drop(writer);
+        stream.wake.wake();
+        if let Some((block, index)) = put
+            && let Some(Entry::Frame { frame, .. }) = block.get(index)
+        {
+            stream
+                .observer
+                .tell(|observer| observer.on_frame(&stream.key, frame));
+        }
+        self.tell_truncated(truncated);
+        Ok(stream.readers.len())
+    }
+
+    /// Puts a track's configuration on the bus: before the track's first frame,
+    /// and again when it changes. False if it equals the one in force, and
+    /// nothing was put.
+    ///
+    /// # Errors
+    /// [`Closed`] if the stream has ended or another publisher took it over.
+    pub fn publish_track(&mut self, track: Track) -> Result<bool, Closed> {
+        self.put(|writer, stream, now| writer.put_track(stream, track, now))
+    }
+
+    /// Puts a discontinuity on the bus, to which the next frames belong.
+    ///
+    /// # Errors
+    /// [`Closed`] if the stream has ended or another publisher took it over.
+    pub fn publish_discontinuity(&mut self, discontinuity: Discontinuity) -> Result<(), Closed> {
+        self.put(|writer, stream, now| writer.put_discontinuity(stream, discontinuity, now))
+    }
+
+    fn put<T>(
+        &mut self,
+        put: impl FnOnce(&mut super::writer::Writer, &Stream, Instant) -> T,
+    ) -> Result<T, Closed> {
+        let mut writer = self.stream.writer.lock();
+        writer.check(self.epoch)?;
+        let result = put(&mut writer, &self.stream, now());
+        let truncated = writer.take_truncated();
+        drop(writer);
+        self.stream.wake.wake();
+        self.tell_truncated(truncated);
+        Ok(result)
+    }
+
+    fn tell_truncated(&self, truncated: bool) {
+        if truncated {
+            let stream = &*self.stream;
+            tracing::debug!(stream = %stream.key, "a GOP outgrew the bounds of the cache");
+            stream
+                .observer
+                .tell(|observer| observer.on_gop_truncated(&stream.key));
+        }
+    }
+
+    /// Says which kinds of media will be sent, as the publisher announced
+    /// them: readers may wait a moment for tracks that are still missing.
+    pub fn announce_tracks(&mut self, kinds: &[MediaKind]) {
+        self.set_metadata(|metadata| metadata.announced = kinds.to_vec());
+    }
+
+    /// Changes the stream's metadata. `change` may run more than once.
+    pub fn set_metadata(&mut self, change: impl Fn(&mut StreamMetadata)) {
+        self.handle().update_metadata(change);
+    }
+
+    /// Adds to the count of repaired timestamps.
+    pub fn count_repairs(&self, repairs: u64) {
+        self.stream.counters.repairs.fetch_add(repairs, Relaxed);
+    }
+
+    /// Where the stream stood when this publisher took it up; `None` if it
+    /// held no media yet.
+    #[must_use]
+    pub const fn resume_point(&self) -> Option<ResumePoint> {
+        self.resume
+    }
+
+    /// The publish's number in the stream's life, from 1.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A handle of the stream.
+    #[must_use]
+    pub fn handle(&self) -> StreamHandle {
+        StreamHandle::of(Arc::clone(&self.stream))
+    }
+
+    /// Waits until the publish is ended from outside, and gives the reason. The
+    /// future owns what it needs, and may be dropped at any time.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        let control = Arc::clone(&self.control);
+        async move {
+            let control = control.wait_for(|control| control.closed.is_some()).await;
+            control.closed.unwrap_or(CloseReason::Finished)
+        }
+    }
+
+    /// The reason, if the publish was ended from outside by now.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.control.load().closed
+    }
+
+    /// Waits until someone asks for a keyframe. The future owns what it needs;
+    /// it sees requests from this call on.
+    pub fn keyframe_requested(&self) -> impl Future<Output = ()> + Send + 'static {
+        let control = Arc::clone(&self.control);
+        let seen = control.load().keyframes;
+        async move {
+            control.wait_for(|control| control.keyframes > seen).await;
+        }
+    }
+
+    /// Ends the publish and with it the stream, without a grace time.
+    pub fn finish(mut self) {
+        self.finished = true;
+        self.stream
+            .end(Close::Publish(self.epoch), CloseReason::Finished);
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.stream.detach(self.epoch, self.grace);
+        }
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("key", &self.stream.key)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}

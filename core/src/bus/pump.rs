@@ -1,0 +1,217 @@
+//! The pump: the tasks that wake the waiters of a [`WakeSet`](super::wake::WakeSet)
+//! when they are too many for the writer.
+//!
+//! The writer rings one bell. The root task answers it; it sweeps few chunks
+//! itself and shares many out among one branch per worker of the runtime. A
+//! branch wakes one chunk (64 waiters) and yields, so that what it woke runs.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+use tokio::runtime::Handle;
+
+use super::wake::{Chunk, Core};
+use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Weak};
+
+/// Up to this many chunks the root sweeps alone: below, a second task costs
+/// more than it takes over.
+const ROOT_CHUNKS: usize = 3;
+
+/// More branches than this help no one.
+const MAX_BRANCHES: usize = 16;
+
+/// The bells of a wake set's pump tasks.
+pub(super) struct Pump {
+    root: Bell,
+    branches: Box<[Bell]>,
+}
+
+impl Pump {
+    /// Rings the pump of `core`, starting one where there is a runtime to run
+    /// it; false if the caller has to wake everyone itself.
+    pub(super) fn ring(core: &Arc<Core>) -> bool {
+        if let Some(pump) = &*core.pump.load()
+            && pump.root.ring()
+        {
+            return true;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        let workers = runtime.metrics().num_workers().clamp(1, MAX_BRANCHES);
+        let pump = Arc::new(Self {
+            root: Bell::new(),
+            branches: (0..workers).map(|_| Bell::new()).collect(),
+        });
+        pump.root.ring();
+        // Two writers may both get here; one pump is enough.
+        if let Some(other) = core.pump.swap(Some(Arc::clone(&pump))) {
+            other.each_bell(Bell::stop);
+        }
+        let weak = Arc::downgrade(core);
+        runtime.spawn(root(weak, pump));
+        true
+    }
+
+    /// Ends the tasks of the pump of `core`, if it has one.
+    pub(super) fn stop(core: &Core) {
+        if let Some(pump) = core.pump.swap(None) {
+            pump.each_bell(Bell::stop);
+        }
+    }
+
+    fn each_bell(&self, f: impl Fn(&Bell)) {
+        f(&self.root);
+        self.branches.iter().for_each(f);
+    }
+}
+
+async fn root(core: Weak<Core>, pump: Arc<Pump>) {
+    let end = End { core, pump };
+    let mut branches = 0;
+    while end.pump.root.rung().await {
+        let Some(core) = end.core.upgrade() else {
+            return;
+        };
+        let chunks = core.chunks();
+        if chunks.len() <= ROOT_CHUNKS || end.pump.branches.len() < 2 {
+            pass(chunks.iter()).await;
+            continue;
+        }
+        if branches == 0 {
+            for lane in 0..end.pump.branches.len() {
+                tokio::spawn(branch(end.core.clone(), Arc::clone(&end.pump), lane));
+            }
+            branches = end.pump.branches.len();
+        }
+        for (lane, bell) in end.pump.branches.iter().enumerate() {
+            if !bell.ring() {
+                pass(
+                    chunks
+                        .iter()
+                        .filter(|chunk| chunk.number % branches == lane),
+                )
+                .await;
+            }
+        }
+    }
+}
+
+/// Sweeps the chunks of one lane. They are told by their number, which stays,
+/// and not by their place in the list, which moves when a chunk is removed.
+async fn branch(core: Weak<Core>, pump: Arc<Pump>, lane: usize) {
+    let lanes = pump.branches.len();
+    let end = End { core, pump };
+    let Some(bell) = end.pump.branches.get(lane) else {
+        return;
+    };
+    while bell.rung().await {
+        let Some(core) = end.core.upgrade() else {
+            return;
+        };
+        let chunks = core.chunks();
+        pass(chunks.iter().filter(|chunk| chunk.number % lanes == lane)).await;
+    }
+}
+
+async fn pass(chunks: impl Iterator<Item = &Arc<Chunk>>) {
+    let mut first = true;
+    for chunk in chunks {
+        if !first {
+            tokio::task::yield_now().await;
+        }
+        first = false;
+        chunk.sweep();
+    }
+}
+
+/// Held by every pump task. A runtime that shuts down drops its tasks
+/// anywhere; then the bells must say so, and whoever was rung for is woken here.
+struct End {
+    core: Weak<Core>,
+    pump: Arc<Pump>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.pump.each_bell(Bell::stop);
+        if let Some(core) = self.core.upgrade() {
+            core.sweep_all();
+        }
+    }
+}
+
+const RUNG: u8 = 1;
+const STOPPED: u8 = 2;
+
+/// Wakes one task, and remembers that it was rung while the task ran.
+pub(crate) struct Bell {
+    state: AtomicU8,
+    waker: ArcCell<Waker>,
+}
+
+impl Bell {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: AtomicU8::new(0),
+            waker: ArcCell::empty(),
+        }
+    }
+
+    /// False if nobody will answer any more.
+    pub(crate) fn ring(&self) -> bool {
+        let before = self.state.fetch_or(RUNG, AcqRel);
+        if before & STOPPED != 0 {
+            return false;
+        }
+        if before & RUNG == 0 {
+            self.wake();
+        }
+        true
+    }
+
+    /// Ends the task that answers.
+    pub(crate) fn stop(&self) {
+        self.state.fetch_or(STOPPED, AcqRel);
+        self.wake();
+    }
+
+    /// Waits for the next ring, which is used up before this returns; false
+    /// once the bell is stopped. One task only may wait.
+    pub(crate) async fn rung(&self) -> bool {
+        poll_fn(|cx| self.poll_rung(cx)).await
+    }
+
+    fn poll_rung(&self, cx: &Context<'_>) -> Poll<bool> {
+        if let Some(rung) = self.take() {
+            return Poll::Ready(rung);
+        }
+        let kept = self
+            .waker
+            .load()
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !kept {
+            self.waker.store(Some(Arc::new(cx.waker().clone())));
+        }
+        match self.take() {
+            Some(rung) => Poll::Ready(rung),
+            None => Poll::Pending,
+        }
+    }
+
+    fn take(&self) -> Option<bool> {
+        let before = self.state.fetch_and(!RUNG, AcqRel);
+        if before & STOPPED != 0 {
+            Some(false)
+        } else {
+            (before & RUNG != 0).then_some(true)
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.load() {
+            waker.wake_by_ref();
+        }
+    }
+}

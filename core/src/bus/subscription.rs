@@ -1,0 +1,264 @@
+//! Reading a stream: subscriptions and what they yield.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::task::{Context, Poll};
+
+use super::chain::{Block, Entry};
+use super::config::MaxLag;
+use super::state::{CloseReason, JoinAt};
+use super::stream::Stream;
+use crate::sync::{Arc, ArcGuard};
+use crate::{Discontinuity, Frame, StreamKey, Track};
+use reader::Delivery;
+
+mod reader;
+
+pub(crate) use reader::Reader;
+
+/// What a subscription yields next.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Recv<'a> {
+    /// A frame.
+    Frame(FrameRef<'a>),
+    /// A track's configuration, to which its frames belong from here on.
+    Track(Arc<Track>),
+    /// The reader fell behind: this many frames (of all tracks) are missing
+    /// before what comes next.
+    Lagged {
+        /// Frames that were published and not read.
+        skipped: u64,
+    },
+    /// A break in the stream's time or origin.
+    Discontinuity(Discontinuity),
+    /// The end; see [`Subscription::end`]. Whoever goes on gets this again.
+    Ended,
+}
+
+/// A frame on the bus, read where it stands.
+///
+/// It keeps the block of frames that it stands in. Before an await that may
+/// take long (a slow peer), take a copy by [`into_owned`](Self::into_owned):
+/// that shares the payload alone.
+pub struct FrameRef<'a> {
+    block: ArcGuard<Block>,
+    index: usize,
+    /// One at a time: the subscription is borrowed meanwhile.
+    reader: PhantomData<&'a ()>,
+}
+
+impl FrameRef<'_> {
+    /// The frame itself; its payload is shared, not copied.
+    #[must_use]
+    pub fn into_owned(self) -> Frame {
+        Frame::clone(&self)
+    }
+}
+
+impl Deref for FrameRef<'_> {
+    type Target = Frame;
+
+    fn deref(&self) -> &Frame {
+        match self.block.as_ref().and_then(|block| block.get(self.index)) {
+            Some(Entry::Frame { frame, .. }) => frame,
+            #[expect(
+                clippy::unreachable,
+                reason = "made for a frame that was seen, and slots are written once"
+            )]
+            _ => unreachable!("a reference to what is no frame"),
+        }
+    }
+}
+
+impl fmt::Debug for FrameRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Frame::fmt(self, f)
+    }
+}
+
+/// One thing on the bus, owned.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum BusEntry {
+    /// A frame.
+    Frame(Frame),
+    /// A track's configuration.
+    Track(Arc<Track>),
+    /// A break in the stream's time or origin.
+    Discontinuity(Discontinuity),
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscriptionEnd {
+    /// The stream ended.
+    Closed(CloseReason),
+    /// The reader fell behind too often; see [`ResilientSubscription::max_lag`].
+    Evicted,
+}
+
+/// The raw view of a stream: from where it joined, everything that is
+/// published, in order.
+///
+/// A subscription that joins at [`JoinAt::Keyframe`] yields the configuration
+/// of every track, then the current GOP, then live, without gap or duplicate.
+/// Tracks that were first announced, or changed, within the GOP come in their
+/// place. A reader that falls out of what the stream keeps gets
+/// [`Recv::Lagged`], what configurations changed meanwhile, and goes on at the
+/// join point of that moment (live, if there is none).
+pub struct Subscription {
+    reader: Reader,
+}
+
+/// The view of a stream for those who decode it.
+///
+/// As [`Subscription`], with two differences. After a lag, and where it joins a
+/// stream without a GOP cache, it goes on **at a keyframe** of the primary track
+/// (asking for one), and what it missed until there is in the one count of
+/// [`Recv::Lagged`]. And frames of a track that cannot be decoded, because none
+/// of its keyframes came since the join, the lag, or another publisher's start,
+/// are left out.
+///
+/// It does not end on lag, unless a [`max_lag`](Self::max_lag) is set, here or
+/// by default (`bus.max_lag`).
+pub struct ResilientSubscription {
+    inner: Subscription,
+}
+
+impl Subscription {
+    pub(super) fn new(stream: Arc<Stream>, at: JoinAt) -> Self {
+        Self {
+            reader: Reader::new(stream, at),
+        }
+    }
+
+    /// This subscription as one for decoders. To be called before anything is read.
+    #[must_use]
+    pub fn resilient(mut self) -> ResilientSubscription {
+        self.reader.make_resilient();
+        ResilientSubscription { inner: self }
+    }
+
+    /// Waits for what comes next.
+    ///
+    /// Cancel safe: an entry is taken only when it is returned.
+    pub async fn recv(&mut self) -> Recv<'_> {
+        let delivery = poll_fn(|cx| self.reader.poll_next(cx)).await;
+        delivery.into_recv()
+    }
+
+    /// What comes next, if it is there; `None` if one has to wait for it.
+    pub fn try_recv(&mut self) -> Option<Recv<'_>> {
+        self.reader.try_next().map(Delivery::into_recv)
+    }
+
+    /// As [`recv`](Self::recv), for hand-written futures: the task is woken when
+    /// there is something to read.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
+        self.reader.poll_next(cx).map(Delivery::into_recv)
+    }
+
+    /// The sequence number of the next entry. Frames, configurations and
+    /// discontinuities of a stream share one sequence from 0.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.reader.position()
+    }
+
+    /// Frames that this subscription missed by falling behind, in its whole life.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.reader.dropped()
+    }
+
+    /// Why the subscription ended, once it has.
+    #[must_use]
+    pub fn end(&self) -> Option<SubscriptionEnd> {
+        self.reader.ended()
+    }
+
+    /// The key of the stream.
+    #[must_use]
+    pub fn key(&self) -> &StreamKey {
+        self.reader.key()
+    }
+}
+
+impl ResilientSubscription {
+    /// Evicts this reader, that is, ends the subscription, when it misses more
+    /// frames within a sliding window than `max_lag` says; `None` never does.
+    #[must_use]
+    pub fn max_lag(mut self, max_lag: Option<MaxLag>) -> Self {
+        self.inner.reader.set_max_lag(max_lag);
+        self
+    }
+
+    /// The raw view from where this one stands.
+    #[must_use]
+    pub fn raw(mut self) -> Subscription {
+        self.inner.reader.make_raw();
+        self.inner
+    }
+
+    /// Waits for what comes next.
+    ///
+    /// Cancel safe: an entry is taken only when it is returned.
+    pub async fn recv(&mut self) -> Recv<'_> {
+        self.inner.recv().await
+    }
+
+    /// What comes next, if it is there; `None` if one has to wait for it.
+    pub fn try_recv(&mut self) -> Option<Recv<'_>> {
+        self.inner.try_recv()
+    }
+
+    /// As [`recv`](Self::recv), for hand-written futures.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
+        self.inner.poll_recv(cx)
+    }
+
+    /// The sequence number of the next entry; see [`Subscription::position`].
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.inner.position()
+    }
+
+    /// Frames that this subscription missed by falling behind, in its whole life.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.inner.dropped()
+    }
+
+    /// Why the subscription ended, once it has.
+    #[must_use]
+    pub fn end(&self) -> Option<SubscriptionEnd> {
+        self.inner.end()
+    }
+
+    /// The key of the stream.
+    #[must_use]
+    pub fn key(&self) -> &StreamKey {
+        self.inner.key()
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("key", self.key())
+            .field("position", &self.position())
+            .field("dropped", &self.dropped())
+            .field("end", &self.end())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResilientSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Resilient").field(&self.inner).finish()
+    }
+}

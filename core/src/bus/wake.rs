@@ -1,0 +1,276 @@
+//! The wake set: who waits for what a single writer publishes, and how they
+//! are woken at a cost that does not grow with their number.
+//!
+//! A waiter registers once, in a cell of a [`Chunk`], and keeps its waker
+//! there; to park is one read-modify-write of the chunk's `armed` bits. The
+//! writer wakes up to [`INLINE`] waiters itself; when there are more it rings
+//! the pump (see `pump`), which sweeps the chunks in tasks of its own.
+//!
+//! No wake-up is lost. Between a writer and a registered waiter the order is
+//! decided by two read-modify-writes of one location, `Chunk::armed`: the writer
+//! publishes, then takes the bits; the waiter sees nothing, sets its bit, and
+//! looks again. Whichever comes second sees what the other did. Between a
+//! writer and a waiter that is only just registering, `Core::gate` plays the
+//! same part, because the chunk may not be in the list yet that the writer
+//! reads. Between a writer and the pump it is the state of the pump's bell.
+
+use std::fmt;
+use std::task::Waker;
+
+use arc_swap::ArcSwap;
+
+use super::pump::Pump;
+use crate::sync::{AcqRel, Arc, ArcCell, AtomicU64, Mutex, Relaxed};
+
+/// As many waiters as this are woken by the writer itself. One task woken from
+/// a task costs no system call; many would.
+const INLINE: u64 = 4;
+
+/// Cells of the first chunk: a stream with few readers stays small.
+const FIRST_CHUNK: usize = 4;
+
+/// Cells of every other chunk: one pass of a pump.
+const CHUNK: usize = 64;
+
+/// The low bits of the gate count the registered waiters, the high ones tick.
+const COUNT_BITS: u32 = 32;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+const TICK: u64 = 1 << COUNT_BITS;
+
+/// A set of tasks that wait for one writer.
+pub(crate) struct WakeSet {
+    core: Arc<Core>,
+}
+
+impl WakeSet {
+    pub(crate) fn new() -> Self {
+        Self {
+            core: Arc::new(Core {
+                gate: AtomicU64::new(0),
+                chunks: ArcSwap::from_pointee(Vec::new()),
+                pump: ArcCell::empty(),
+                admin: Mutex::new(0),
+            }),
+        }
+    }
+
+    /// Wakes everyone who waits. To be called after what they wait for has
+    /// been stored.
+    pub(crate) fn wake(&self) {
+        let waiting = self.core.gate.fetch_add(TICK, AcqRel) & COUNT_MASK;
+        if waiting == 0 {
+            return;
+        }
+        if waiting <= INLINE || !Pump::ring(&self.core) {
+            self.core.sweep_all();
+        }
+    }
+
+    /// How many waiters are registered.
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.core.gate.load(Relaxed) & COUNT_MASK).unwrap_or(usize::MAX)
+    }
+
+    /// Parks the task of `waker` in the place that `waiter` keeps, which is
+    /// made at the first call. The caller must look for what it waits for
+    /// **after** this returns, and only then return `Pending`.
+    pub(crate) fn park(&self, waiter: &mut Option<Waiter>, waker: &Waker) {
+        match waiter {
+            Some(waiter) => waiter.park(waker),
+            None => *waiter = Some(Core::register(&self.core, waker)),
+        }
+    }
+}
+
+impl fmt::Debug for WakeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WakeSet")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for WakeSet {
+    fn drop(&mut self) {
+        // Waiters may keep the core; the pump must not outlive its writer.
+        Pump::stop(&self.core);
+    }
+}
+
+/// A place in a wake set. Dropping it clears the waker and frees the place.
+pub(crate) struct Waiter {
+    core: Arc<Core>,
+    chunk: Arc<Chunk>,
+    cell: usize,
+    waker: Waker,
+}
+
+impl Waiter {
+    fn park(&mut self, waker: &Waker) {
+        if !self.waker.will_wake(waker) {
+            self.waker = waker.clone();
+            self.chunk.set(self.cell, Some(waker.clone()));
+        }
+        self.chunk.arm(self.cell);
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.chunk.set(self.cell, None);
+        self.core.release(&self.chunk, self.cell);
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter")
+            .field("cell", &self.cell)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the writer, the waiters and the pump share.
+pub(super) struct Core {
+    gate: AtomicU64,
+    chunks: ArcSwap<Vec<Arc<Chunk>>>,
+    pub(super) pump: ArcCell<Pump>,
+    /// Guards registration; holds the number of the next chunk.
+    admin: Mutex<usize>,
+}
+
+impl Core {
+    fn register(this: &Arc<Self>, waker: &Waker) -> Waiter {
+        let (chunk, cell) = this.claim();
+        chunk.set(cell, Some(waker.clone()));
+        // From here on a writer that comes later finds the chunk; one that
+        // came before has published what the caller looks for next.
+        this.gate.fetch_add(1, AcqRel);
+        chunk.arm(cell);
+        Waiter {
+            core: Arc::clone(this),
+            chunk,
+            cell,
+            waker: waker.clone(),
+        }
+    }
+
+    /// Takes a free cell, in a new chunk if need be.
+    fn claim(&self) -> (Arc<Chunk>, usize) {
+        let mut next = self.admin.lock();
+        let chunks = self.chunks.load();
+        for chunk in chunks.iter() {
+            if let Some(cell) = chunk.claim() {
+                return (Arc::clone(chunk), cell);
+            }
+        }
+        let size = if chunks.is_empty() {
+            FIRST_CHUNK
+        } else {
+            CHUNK
+        };
+        let chunk = Arc::new(Chunk::new(*next, size));
+        *next = next.wrapping_add(1);
+        let cell = chunk.claim().unwrap_or(0);
+        let mut grown = Vec::with_capacity(chunks.len() + 1);
+        grown.extend(chunks.iter().cloned());
+        grown.push(Arc::clone(&chunk));
+        self.chunks.store(Arc::new(grown));
+        (chunk, cell)
+    }
+
+    /// Frees a cell, and its chunk if that was the last one in it.
+    fn release(&self, chunk: &Arc<Chunk>, cell: usize) {
+        let admin = self.admin.lock();
+        if chunk.release(cell) && chunk.cells.len() > FIRST_CHUNK {
+            let rest = self
+                .chunks
+                .load()
+                .iter()
+                .filter(|other| !Arc::ptr_eq(other, chunk))
+                .cloned()
+                .collect();
+            self.chunks.store(Arc::new(rest));
+        }
+        self.gate.fetch_sub(1, AcqRel);
+        drop(admin);
+    }
+
+    /// Wakes every armed waiter from the caller's thread.
+    pub(super) fn sweep_all(&self) {
+        for chunk in self.chunks.load().iter() {
+            chunk.sweep();
+        }
+    }
+
+    /// The chunks of now, for the pump.
+    pub(super) fn chunks(&self) -> Arc<Vec<Arc<Chunk>>> {
+        self.chunks.load_full()
+    }
+}
+
+/// Up to 64 places for wakers.
+pub(super) struct Chunk {
+    /// A number that stays with the chunk: pumps share the chunks out by it.
+    pub(super) number: usize,
+    /// One bit per cell whose waiter is parked.
+    armed: AtomicU64,
+    /// One bit per cell that is taken; changed under `Core::admin` only.
+    taken: AtomicU64,
+    cells: Box<[ArcCell<Waker>]>,
+}
+
+impl Chunk {
+    fn new(number: usize, size: usize) -> Self {
+        Self {
+            number,
+            armed: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            cells: (0..size).map(|_| ArcCell::empty()).collect(),
+        }
+    }
+
+    fn claim(&self) -> Option<usize> {
+        let taken = self.taken.load(Relaxed);
+        let cell = usize::try_from(taken.trailing_ones()).ok()?;
+        if cell >= self.cells.len() {
+            return None;
+        }
+        self.taken.store(taken | 1 << cell, Relaxed);
+        Some(cell)
+    }
+
+    /// Whether the chunk is empty now.
+    fn release(&self, cell: usize) -> bool {
+        let taken = self.taken.load(Relaxed) & !(1 << cell);
+        self.taken.store(taken, Relaxed);
+        taken == 0
+    }
+
+    fn set(&self, cell: usize, waker: Option<Waker>) {
+        if let Some(place) = self.cells.get(cell) {
+            place.store(waker.map(Arc::new));
+        }
+    }
+
+    fn arm(&self, cell: usize) {
+        self.armed.fetch_or(1 << cell, AcqRel);
+    }
+
+    /// Takes the armed bits and wakes whom they stand for.
+    pub(super) fn sweep(&self) {
+        let mut armed = self.armed.swap(0, AcqRel);
+        while armed != 0 {
+            let cell = armed.trailing_zeros();
+            armed &= armed - 1;
+            let place = usize::try_from(cell)
+                .ok()
+                .and_then(|cell| self.cells.get(cell));
+            if let Some(place) = place
+                && let Some(waker) = &*place.load()
+            {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}

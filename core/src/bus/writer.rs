@@ -1,0 +1,610 @@
+//! The writing end of a stream: what is put on the chain, where readers may
+//! join, and how long what was put there is kept.
+//!
+//! One publisher at a time owns it in effect. It stands behind a mutex all the
+//! same, which nobody but a publisher takes save to attach, detach or end: that
+//! is what makes the end of a take-over clean, and costs the publisher an
+//! uncontended lock a frame.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::chain::{BLOCK, BLOCK_BYTES, Block, Entry, FIRST_BLOCK, Point};
+use super::config::BusConfig;
+use super::configs::Configs;
+use super::memory::Gauge;
+use super::qos::{TrackMeter, nanos};
+use super::state::{CloseReason, Closed};
+use super::stream::Stream;
+use crate::sync::{Arc, Relaxed, Release, Weak};
+use crate::{
+    Discontinuity, DiscontinuityCause, Frame, MediaKind, ResumePoint, Timescale, Track, TrackId,
+};
+
+/// A video track that has sent nothing for this long no longer holds up those
+/// who would join at the sound.
+const QUIET_VIDEO: Duration = Duration::from_secs(2);
+
+/// Who holds the stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    /// A publisher, which is ended if it is silent for `idle`.
+    Held {
+        since: Instant,
+        idle: Option<Duration>,
+    },
+    /// Nobody, until then.
+    Detached { until: Instant },
+    /// Nobody any more.
+    Ended(CloseReason),
+}
+
+pub(crate) struct Writer {
+    pub(crate) hold: Hold,
+    /// The publish in force, counted from 1.
+    pub(crate) epoch: u64,
+    limits: Limits,
+    gauge: Arc<Gauge>,
+    /// The block that is written, and how many of its slots are.
+    block: Arc<Block>,
+    len: usize,
+    block_bytes: u64,
+    /// Sequence number of the next entry, and number of the next frame.
+    seq: u64,
+    frames: u64,
+    /// The blocks that the stream keeps, the one that is written last.
+    kept: VecDeque<Kept>,
+    /// Memory of the kept blocks before the last.
+    sealed_bytes: u64,
+    /// The block that expired last; its link leads to the first one kept.
+    expired: Weak<Block>,
+    /// The GOP behind the join point, if there is one.
+    gop: Option<Gop>,
+    joined_at: Option<Instant>,
+    joins_in_epoch: u32,
+    tracks: Vec<TrackState>,
+    configs: Arc<Configs>,
+    /// The publish began as a continuation, and its first entry must say so.
+    pending_break: Option<DiscontinuityCause>,
+    last_received: Option<Instant>,
+    /// The GOP cache was dropped since the last put.
+    truncated: bool,
+}
+
+struct Kept {
+    block: Arc<Block>,
+    /// The sequence number behind its last entry, and when that was put;
+    /// meaningless for the block that is written.
+    end: u64,
+    sealed_at: Instant,
+}
+
+struct Gop {
+    seq: u64,
+    frames: u64,
+    bytes: u64,
+    since: Instant,
+}
+
+struct TrackState {
+    id: TrackId,
+    kind: Option<MediaKind>,
+    timescale: Option<Timescale>,
+    meter: Arc<TrackMeter>,
+    /// The last publish that announced the track or sent a frame of it.
+    epoch: u64,
+    /// When the track was announced or sent its last frame.
+    alive_at: Instant,
+    last_dts: Option<i64>,
+    step: i64,
+    /// End of the last frame on the stream's time line, and its arrival.
+    end: Option<ResumePoint>,
+    gop_dts: Option<i64>,
+    gop_frames: u64,
+}
+
+/// The numbers of [`BusConfig`] that the writer uses.
+struct Limits {
+    gop_frames: u64,
+    gop_bytes: u64,
+    gop_age: Duration,
+    lag_window: Duration,
+    lag_frames: u64,
+    memory: u64,
+    pinned: u64,
+    audio_join_interval: Duration,
+}
+
+impl Limits {
+    fn new(config: &BusConfig) -> Self {
+        Self {
+            gop_frames: config.gop_cache,
+            gop_bytes: config.gop_cache_bytes.0,
+            gop_age: config.gop_cache_age.0,
+            lag_window: config.lag_window.0,
+            lag_frames: config.lag_frames,
+            memory: config.memory.0,
+            pinned: config.pinned_limit.0,
+            audio_join_interval: config.audio_join_interval.0,
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(config: &BusConfig, gauge: Arc<Gauge>, now: Instant) -> Self {
+        let block = Block::new(0, 0, FIRST_BLOCK, &gauge);
+        Self {
+            hold: Hold::Detached { until: now },
+            epoch: 0,
+            limits: Limits::new(config),
+            gauge,
+            kept: VecDeque::from([Kept {
+                block: Arc::clone(&block),
+                end: 0,
+                sealed_at: now,
+            }]),
+            block,
+            len: 0,
+            block_bytes: 0,
+            seq: 0,
+            frames: 0,
+            sealed_bytes: 0,
+            expired: Weak::new(),
+            gop: None,
+            joined_at: None,
+            joins_in_epoch: 0,
+            tracks: Vec::new(),
+            configs: Arc::new(Configs::new()),
+            pending_break: None,
+            last_received: None,
+            truncated: false,
+        }
+    }
+
+    pub(crate) fn block(&self) -> Arc<Block> {
+        Arc::clone(&self.block)
+    }
+
+    pub(crate) fn configs(&self) -> Arc<Configs> {
+        Arc::clone(&self.configs)
+    }
+
+    /// Whether the publish of `epoch` may write.
+    pub(crate) fn check(&self, epoch: u64) -> Result<(), Closed> {
+        match self.hold {
+            Hold::Ended(reason) => Err(Closed::new(reason)),
+            _ if self.epoch != epoch => Err(Closed::new(CloseReason::TakenOver)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the stream to the next publisher, which continues it for `cause`.
+    pub(crate) fn attach(
+        &mut self,
+        config: &BusConfig,
+        idle: Option<Duration>,
+        cause: DiscontinuityCause,
+        now: Instant,
+    ) -> Option<ResumePoint> {
+        self.epoch += 1;
+        self.hold = Hold::Held { since: now, idle };
+        self.limits = Limits::new(config);
+        self.joins_in_epoch = 0;
+        if self.frames > 0 {
+            // A publisher that came and went without a word breaks nothing twice.
+            self.pending_break.get_or_insert(cause);
+        }
+        self.tracks
+            .iter()
+            .filter_map(|track| track.end)
+            .max_by_key(|end| end.time)
+    }
+
+    pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, now: Instant) {
+        self.put_break(stream, frame.received);
+        let at = self.track_at(stream, frame.track, now);
+        let role = self.role(at, now);
+        let bytes = frame.payload.len();
+        let received = frame.received;
+        let Some(track) = self.tracks.get_mut(at) else {
+            return;
+        };
+        track.meter.record(stream.age(now), bytes, frame.keyframe);
+        track.advance(&frame, now, self.epoch);
+        let join = frame.keyframe
+            && match role {
+                Role::Primary => {
+                    track.close_gop(stream, frame.dts);
+                    true
+                }
+                Role::Interval => {
+                    self.gop.is_none()
+                        || self.joined_at.is_none_or(|at| {
+                            now.saturating_duration_since(at) >= self.limits.audio_join_interval
+                        })
+                }
+                Role::Other => false,
+            };
+        if role == Role::Primary {
+            track.gop_frames += 1;
+        }
+        let entry = Entry::Frame {
+            join,
+            dependent: !frame.keyframe,
+            frame,
+        };
+        let rolled = self.append(stream, entry, now);
+        self.frames += 1;
+        self.last_received = Some(received);
+        stream.set_last_frame(now);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if join {
+            self.join(stream, bytes, now);
+        } else if let Some(gop) = &mut self.gop {
+            gop.frames += 1;
+            gop.bytes += bytes;
+        }
+        self.check_gop(stream, now);
+        if rolled {
+            self.expire(stream, now);
+        }
+    }
+
+    /// The block and index of the entry that was put last.
+    pub(crate) fn last(&self) -> (Arc<Block>, usize) {
+        (self.block(), self.len.saturating_sub(1))
+    }
+
+    /// Whether the GOP cache was dropped since the last call.
+    pub(crate) fn take_truncated(&mut self) -> bool {
+        std::mem::take(&mut self.truncated)
+    }
+
+    /// Puts a configuration; false if it is the one in force.
+    pub(crate) fn put_track(&mut self, stream: &Stream, track: Track, now: Instant) -> bool {
+        let at = self.track_at(stream, track.id, now);
+        let epoch = self.epoch;
+        let (kind, timescale) = (track.kind(), track.timescale);
+        if let Some(state) = self.tracks.get_mut(at) {
+            state.epoch = epoch;
+            state.alive_at = now;
+            state.kind = Some(kind);
+            state.timescale = Some(timescale);
+        }
+        if self.configs.get(track.id).is_some_and(|old| **old == track) {
+            return false;
+        }
+        self.put_break(stream, now);
+        let track = Arc::new(track);
+        self.configs = Arc::new(self.configs.with(&track));
+        // Before the entry: who joins in between is given the configuration at
+        // the join, and passes over the entry by its version.
+        self.store_configs(stream);
+        let version = self.configs.version;
+        if self.append(stream, Entry::Track { track, version }, now) {
+            self.expire(stream, now);
+        }
+        true
+    }
+
+    pub(crate) fn put_discontinuity(
+        &mut self,
+        stream: &Stream,
+        mut discontinuity: Discontinuity,
+        now: Instant,
+    ) {
+        if let Some(cause) = self.pending_break.take() {
+            // The publisher speaks of the break that the bus would have told
+            // of: readers see one.
+            discontinuity.cause = cause;
+            if discontinuity.missing.is_zero() {
+                discontinuity.missing = self.silence(now);
+            }
+        }
+        self.append_discontinuity(stream, discontinuity, now);
+    }
+
+    /// Ends the stream. What was put stays readable until [`Writer::clear`].
+    pub(crate) fn end(&mut self, stream: &Stream, reason: CloseReason) {
+        self.hold = Hold::Ended(reason);
+        self.block.charge.tell();
+        // Under the lock: no frame is put after a reader saw this.
+        stream.closed.store(true, Release);
+    }
+
+    /// Lets go of everything that was put. Readers that have not read it yet
+    /// find the end of the chain.
+    pub(crate) fn clear(&mut self, stream: &Stream) {
+        self.gop = None;
+        stream.store_join(None, &self.configs);
+        if let Some(expired) = self.expired.upgrade() {
+            expired.cut();
+        }
+        let next = Block::new(self.seq, self.frames, 1, &self.gauge);
+        self.block.seal(self.len, Arc::clone(&next));
+        stream.head.store(Arc::clone(&next));
+        for kept in self.kept.drain(..) {
+            kept.block.cut();
+        }
+        self.kept.push_back(Kept {
+            block: Arc::clone(&next),
+            end: 0,
+            sealed_at: crate::sync::now(),
+        });
+        self.block = next;
+        (self.len, self.block_bytes, self.sealed_bytes) = (0, 0, 0);
+        self.gauge.set_kept(self.kept_bytes());
+    }
+
+    /// Bytes that the stream keeps for its readers.
+    fn kept_bytes(&self) -> u64 {
+        self.sealed_bytes + self.block.charge.bytes()
+    }
+
+    /// The place of the track of `id`, made at its first mention.
+    fn track_at(&mut self, stream: &Stream, id: TrackId, now: Instant) -> usize {
+        if let Some(at) = self.tracks.iter().position(|track| track.id == id) {
+            return at;
+        }
+        let meter = Arc::new(TrackMeter::new(id, stream.age(now)));
+        stream.add_meter(&meter);
+        self.tracks.push(TrackState {
+            id,
+            kind: None,
+            timescale: None,
+            meter,
+            epoch: self.epoch,
+            alive_at: now,
+            last_dts: None,
+            step: 0,
+            end: None,
+            gop_dts: None,
+            gop_frames: 0,
+        });
+        self.tracks.len() - 1
+    }
+
+    /// What a keyframe of the track at `at` means to readers that join.
+    fn role(&self, at: usize, now: Instant) -> Role {
+        let Some(track) = self.tracks.get(at) else {
+            return Role::Other;
+        };
+        let primary = match self.configs.primary() {
+            Some(primary) => self.tracks.iter().find(|track| track.id == primary.id),
+            // Nobody said what the tracks are: what comes first is taken for pictures.
+            None => self.tracks.iter().find(|track| track.kind.is_none()),
+        };
+        match primary {
+            Some(primary) if primary.id == track.id => Role::Primary,
+            Some(primary)
+                if track.kind == Some(MediaKind::Audio)
+                    && now.saturating_duration_since(primary.alive_at) >= QUIET_VIDEO =>
+            {
+                Role::Interval
+            }
+            Some(_) => Role::Other,
+            None => Role::Interval,
+        }
+    }
+
+    /// Makes the frame that was just put the join point.
+    fn join(&mut self, stream: &Stream, bytes: u64, now: Instant) {
+        self.joins_in_epoch = self.joins_in_epoch.saturating_add(1);
+        if self.joins_in_epoch == 2 {
+            self.drop_stale_tracks(stream);
+        }
+        self.joined_at = Some(now);
+        stream.keyframe_came();
+        if self.limits.gop_frames == 0 {
+            return;
+        }
+        self.gop = Some(Gop {
+            seq: self.seq - 1,
+            frames: 1,
+            bytes,
+            since: now,
+        });
+        let point = Point {
+            block: self.block(),
+            index: self.len - 1,
+            frames: self.frames - 1,
+        };
+        stream.store_join(Some(point), &self.configs);
+    }
+
+    /// A track of an earlier publish that this one has not mentioned within a
+    /// whole GOP is gone: who joins from now on need not wait for it.
+    fn drop_stale_tracks(&mut self, stream: &Stream) {
+        let gone = |id| {
+            let track = self.tracks.iter().find(|track| track.id == id);
+            track.is_some_and(|track| track.epoch != self.epoch)
+        };
+        if self.configs.tracks.iter().any(|track| gone(track.id)) {
+            self.configs = Arc::new(self.configs.retain(|id| !gone(id)));
+            self.store_configs(stream);
+        }
+    }
+
+    fn store_configs(&self, stream: &Stream) {
+        stream.store_configs(&self.configs);
+        if self.gop.is_none() {
+            stream.store_join(None, &self.configs);
+        }
+    }
+
+    /// Drops the cache of a GOP that has outgrown its bounds.
+    fn check_gop(&mut self, stream: &Stream, now: Instant) {
+        let limits = &self.limits;
+        let outgrown = self.gop.as_ref().is_some_and(|gop| {
+            gop.frames > limits.gop_frames
+                || gop.bytes > limits.gop_bytes
+                || now.saturating_duration_since(gop.since) > limits.gop_age
+        });
+        if outgrown {
+            self.drop_gop(stream);
+        }
+    }
+
+    fn drop_gop(&mut self, stream: &Stream) {
+        self.gop = None;
+        self.truncated = true;
+        stream.store_join(None, &self.configs);
+        stream.counters.gop_truncated.fetch_add(1, Relaxed);
+    }
+
+    /// Tells of the break before the first entry of a publish that continues
+    /// the stream, so that its length is known.
+    fn put_break(&mut self, stream: &Stream, at: Instant) {
+        if let Some(cause) = self.pending_break.take() {
+            let missing = self.silence(at);
+            self.append_discontinuity(stream, Discontinuity::new(cause, missing), at);
+        }
+    }
+
+    fn append_discontinuity(
+        &mut self,
+        stream: &Stream,
+        discontinuity: Discontinuity,
+        now: Instant,
+    ) {
+        stream.counters.discontinuities.fetch_add(1, Relaxed);
+        if self.append(stream, Entry::Discontinuity(discontinuity), now) {
+            self.expire(stream, now);
+        }
+    }
+
+    /// Time between the last frame's arrival and `at`.
+    fn silence(&self, at: Instant) -> Duration {
+        self.last_received
+            .map_or(Duration::ZERO, |last| at.saturating_duration_since(last))
+    }
+
+    /// Puts an entry at the end of the chain; whether that took a new block.
+    fn append(&mut self, stream: &Stream, entry: Entry, now: Instant) -> bool {
+        let bytes = entry.bytes();
+        let full = self.len >= self.block.capacity()
+            || self.len > 0 && self.block_bytes.saturating_add(bytes) > BLOCK_BYTES;
+        if full {
+            let next = Block::new(self.seq, self.frames, BLOCK, &self.gauge);
+            next.set(0, entry);
+            self.block.seal(self.len, Arc::clone(&next));
+            stream.head.store(Arc::clone(&next));
+            self.sealed_bytes += self.block.charge.bytes();
+            if let Some(sealed) = self.kept.back_mut() {
+                sealed.end = self.seq;
+                sealed.sealed_at = now;
+            }
+            self.kept.push_back(Kept {
+                block: Arc::clone(&next),
+                end: 0,
+                sealed_at: now,
+            });
+            self.block = next;
+            (self.len, self.block_bytes) = (1, bytes);
+        } else {
+            self.block.set(self.len, entry);
+            self.len += 1;
+            self.block_bytes = self.block_bytes.saturating_add(bytes);
+        }
+        self.seq += 1;
+        self.gauge.set_kept(self.kept_bytes());
+        full
+    }
+
+    /// Lets go of blocks that nobody needs or that there is no room for.
+    fn expire(&mut self, stream: &Stream, now: Instant) {
+        while self.kept.len() > 1 {
+            let Some(first) = self.kept.front() else {
+                break;
+            };
+            let end = first.end;
+            let needed = self.gop.as_ref().is_some_and(|gop| gop.seq < end);
+            let old = !needed
+                && (now.saturating_duration_since(first.sealed_at) >= self.limits.lag_window
+                    || self.seq - end >= self.limits.lag_frames);
+            let kept = self.kept_bytes();
+            let crowded = kept > self.limits.memory || self.gauge.must_shrink(kept);
+            if !old && !crowded {
+                break;
+            }
+            if needed {
+                // Before the cut: a reader that comes to it must not find a
+                // join point that lies behind it.
+                self.drop_gop(stream);
+            }
+            self.expire_first();
+        }
+        self.release_laggards(stream);
+    }
+
+    /// Takes their blocks from readers that fell out of what is kept, the
+    /// oldest first, where they hold more than they may.
+    fn release_laggards(&self, stream: &Stream) {
+        let pinned = || self.gauge.bytes().saturating_sub(self.kept_bytes());
+        let crowded = pinned() > 0 && self.gauge.must_shrink(self.gauge.bytes());
+        if pinned() <= self.limits.pinned && !crowded {
+            return;
+        }
+        // Down to half, so that this need not be done for every block.
+        let target = if crowded { 0 } else { self.limits.pinned / 2 };
+        let oldest = self.kept.front().map_or(self.seq, |first| first.block.base);
+        stream.release_laggards(oldest, || pinned() > target);
+    }
+
+    fn expire_first(&mut self) {
+        let Some(first) = self.kept.pop_front() else {
+            return;
+        };
+        self.sealed_bytes = self.sealed_bytes.saturating_sub(first.block.charge.bytes());
+        // Whoever still reads the block before may not lead others here.
+        if let Some(before) = self.expired.upgrade() {
+            before.cut();
+        }
+        self.expired = Arc::downgrade(&first.block);
+        self.gauge.set_kept(self.kept_bytes());
+    }
+}
+
+/// What a keyframe of a track means to readers that join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Every one of them is a join point.
+    Primary,
+    /// Some are, at intervals.
+    Interval,
+    /// None is.
+    Other,
+}
+
+impl TrackState {
+    fn advance(&mut self, frame: &Frame, now: Instant, epoch: u64) {
+        self.epoch = epoch;
+        self.alive_at = now;
+        if let Some(last) = self.last_dts {
+            self.step = frame.dts.saturating_sub(last).max(0);
+        }
+        self.last_dts = Some(frame.dts);
+        if let Some(timescale) = self.timescale {
+            let duration = frame
+                .duration
+                .map_or(self.step, |duration| i64::from(duration.get()));
+            self.end = Some(ResumePoint {
+                time: timescale.to_nanos(frame.dts.saturating_add(duration)),
+                at: frame.received,
+            });
+        }
+    }
+
+    /// Measures the GOP that the keyframe at `dts` ends.
+    fn close_gop(&mut self, stream: &Stream, dts: i64) {
+        if let (Some(start), Some(timescale)) = (self.gop_dts, self.timescale) {
+            let length = timescale.to_duration(dts.saturating_sub(start));
+            stream.counters.gop_nanos.store(nanos(length), Relaxed);
+        }
+        if self.gop_dts.is_some() {
+            stream.counters.gop_frames.store(self.gop_frames, Relaxed);
+        }
+        self.gop_dts = Some(dts);
+        self.gop_frames = 0;
+    }
+}

@@ -1,0 +1,323 @@
+//! The registry: which streams live, and who publishes them.
+//!
+//! Streams are made and continued here ([`Registry::publish`]); what they do
+//! is the bus's (`bus.rs`). Its neighbours below are the events that tell of
+//! streams (`registry/events.rs`) and what a publisher asks with
+//! (`registry/request.rs`).
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+
+use tokio::runtime::Handle;
+use tokio::sync::broadcast;
+use tokio_util::task::TaskTracker;
+
+use crate::bus::life::first_publisher;
+use crate::bus::memory::Budget;
+use crate::bus::stream::{Origin, Stream, session};
+use crate::bus::{Observer, Publisher, Slots, StreamHandle, Watcher};
+use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::{ByteSize, CloseReason, StreamKey};
+
+mod events;
+mod request;
+
+pub use events::{Events, StreamEvent};
+pub use request::{PublishError, PublishRequest};
+
+/// Events that a follower may be behind before it gets a new snapshot instead.
+const EVENTS: usize = 1_024;
+
+/// All streams of one server. Clones are cheap and share them; two registries
+/// in one process share nothing.
+#[derive(Clone)]
+pub struct Registry {
+    home: Arc<Home>,
+}
+
+/// What a registry may use.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RegistryConfig {
+    /// How much all streams together keep in memory. Above it, streams that
+    /// keep more than their share shrink.
+    pub memory: ByteSize,
+    /// The most streams at one time.
+    pub max_streams: usize,
+    /// Is told what happens on every stream.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::mib(2_048),
+            max_streams: 10_000,
+            observer: None,
+        }
+    }
+}
+
+impl RegistryConfig {
+    /// Sets how much all streams together keep in memory.
+    #[must_use]
+    pub const fn with_memory(mut self, memory: ByteSize) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Sets the most streams at one time.
+    #[must_use]
+    pub const fn with_max_streams(mut self, max_streams: usize) -> Self {
+        self.max_streams = max_streams;
+        self
+    }
+
+    /// Sets who is told what happens on every stream.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+}
+
+/// Memory that the streams of a registry hold, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Held now, by streams and by readers that fell behind. Each stream's
+    /// share is right to 64 KiB.
+    pub used: u64,
+    /// The budget.
+    pub limit: u64,
+}
+
+impl Registry {
+    /// A registry without streams.
+    #[must_use]
+    pub fn new(config: RegistryConfig) -> Self {
+        Self {
+            home: Arc::new(Home {
+                budget: Arc::new(Budget::new(config.memory.0)),
+                config,
+                table: Mutex::new(Table {
+                    streams: HashMap::new(),
+                    events: Some(broadcast::Sender::new(EVENTS)),
+                }),
+                slots: Slots::default(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Makes a stream and its publisher, or continues the stream that has the key.
+    ///
+    /// A stream whose publisher left within the grace time is continued. One
+    /// that is published is continued if `bus.takeover` says so, or if its
+    /// publisher has been silent for `bus.stale_after`; that publisher is told
+    /// ([`CloseReason::TakenOver`]) and cannot write or end anything any more.
+    ///
+    /// Grace times and idle time-outs are measured by a task of the tokio
+    /// runtime that this is called in.
+    ///
+    /// # Errors
+    /// [`PublishError`] if another publisher holds the stream, there are too
+    /// many streams, or the registry has shut down.
+    pub fn publish(&self, request: PublishRequest) -> Result<Publisher, PublishError> {
+        let home = &self.home;
+        let mut table = home.table();
+        if table.events.is_none() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let (stream, attached) = match table.streams.get(&request.key) {
+            Some(stream) => {
+                let stream = Arc::clone(stream);
+                let attached = stream.attach(&request.bus, request.idle_timeout);
+                (
+                    stream,
+                    attached.ok_or(PublishError::Busy(request.key.clone()))?,
+                )
+            }
+            None => {
+                if table.streams.len() >= home.config.max_streams {
+                    return Err(PublishError::Full(home.config.max_streams));
+                }
+                let stream = Stream::new(Origin {
+                    key: request.key.clone(),
+                    session: session(),
+                    config: request.bus.clone(),
+                    observer: Watcher(home.config.observer.clone()),
+                    budget: Arc::clone(&home.budget),
+                    home: Some(Arc::downgrade(home)),
+                    tasks: home.tasks.clone(),
+                });
+                table
+                    .streams
+                    .insert(request.key.clone(), Arc::clone(&stream));
+                let attached = first_publisher(&stream, request.idle_timeout);
+                (stream, attached)
+            }
+        };
+        StreamHandle::of(Arc::clone(&stream)).update_metadata(|metadata| {
+            metadata.publisher_addr = request.peer;
+            metadata.ingest_protocol = request.protocol.to_owned();
+            metadata.announced.clear();
+        });
+        table.send(attached.event());
+        drop(table);
+        if let Ok(runtime) = Handle::try_current() {
+            stream.keep(&runtime);
+        }
+        Ok(attached.tell())
+    }
+
+    /// The stream of `key`, while it lives.
+    #[must_use]
+    pub fn get(&self, key: &StreamKey) -> Option<StreamHandle> {
+        self.home
+            .table()
+            .streams
+            .get(key)
+            .cloned()
+            .map(StreamHandle::of)
+    }
+
+    /// Every stream that lives, sorted by key.
+    #[must_use]
+    pub fn list(&self) -> Vec<StreamHandle> {
+        let mut streams: Vec<_> = self
+            .home
+            .table()
+            .streams
+            .values()
+            .cloned()
+            .map(StreamHandle::of)
+            .collect();
+        streams.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+        streams
+    }
+
+    /// What happens to the streams, from now on: first those that live, then
+    /// every change, without gap or duplicate between the two.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.home))
+    }
+
+    /// Ends the stream of `key`; false if there is none.
+    pub fn close(&self, key: &StreamKey, reason: CloseReason) -> bool {
+        self.get(key).is_some_and(|stream| stream.close(reason))
+    }
+
+    /// Ends every stream and refuses new ones. Publishers are told, readers
+    /// read to the end; [`drained`](Self::drained) waits for the workers.
+    pub fn shutdown(&self) {
+        // In one step: nobody publishes from here on, and the events tell of
+        // every stream's end before they end themselves.
+        let streams: Vec<_> = {
+            let mut table = self.home.table();
+            let streams: Vec<_> = table.streams.drain().map(|(_, stream)| stream).collect();
+            for stream in &streams {
+                table.send(&StreamEvent::ended(stream, CloseReason::Shutdown));
+            }
+            table.events = None;
+            streams
+        };
+        for stream in streams {
+            StreamHandle::of(stream).close(CloseReason::Shutdown);
+        }
+        self.home.tasks.close();
+    }
+
+    /// Waits until every worker has read its stream to the end, after
+    /// [`shutdown`](Self::shutdown). Cancel safe.
+    pub async fn drained(&self) {
+        self.home.tasks.wait().await;
+    }
+
+    /// The registry's slot for a `T`, filled by `init` at the first call;
+    /// callers that come meanwhile wait. `init` must not ask for the same slot.
+    pub fn shared<T, F>(&self, init: F) -> Arc<T>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce() -> T,
+    {
+        self.home.slots.get_or_init(init)
+    }
+
+    /// Memory that the streams hold, now.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            used: self.home.budget.used(),
+            limit: self.home.budget.limit(),
+        }
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new(RegistryConfig::default())
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("streams", &self.home.table().streams.len())
+            .field("memory", &self.memory())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the clones of a registry share.
+pub(crate) struct Home {
+    config: RegistryConfig,
+    budget: Arc<Budget>,
+    table: Mutex<Table>,
+    slots: Slots,
+    /// The workers of all streams.
+    tasks: TaskTracker,
+}
+
+impl Home {
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock()
+    }
+}
+
+/// The streams that live, and the events that tell of them.
+pub(crate) struct Table {
+    streams: HashMap<StreamKey, Arc<Stream>>,
+    /// `None` once the registry has shut down.
+    events: Option<broadcast::Sender<StreamEvent>>,
+}
+
+impl Table {
+    pub(crate) fn send(&self, event: &StreamEvent) {
+        if let Some(events) = &self.events {
+            // An error says that nobody follows.
+            let _ = events.send(event.clone());
+        }
+    }
+
+    /// Takes a stream that has ended out of the table, and gives it back to be
+    /// dropped when no lock is held.
+    pub(crate) fn remove(
+        &mut self,
+        stream: &Arc<Stream>,
+        event: &StreamEvent,
+    ) -> Option<Arc<Stream>> {
+        // Its key may have a successor by now.
+        if !self
+            .streams
+            .get(&stream.key)
+            .is_some_and(|other| Arc::ptr_eq(other, stream))
+        {
+            return None;
+        }
+        self.send(event);
+        self.streams.remove(&stream.key)
+    }
+}

@@ -1,0 +1,94 @@
+//! The one place where the bus takes its atomics, locks and clock from.
+//!
+//! Everything in `bus`, `watched` and `registry` that two threads share goes
+//! through the names below, so that a model checker can stand in for the
+//! standard library by changing this file alone: [`Slot`] and [`ArcCell`] are
+//! what loom does not have, and each has a plain equivalent there.
+
+pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use std::sync::{Arc, MutexGuard, Weak};
+
+pub(crate) use std::sync::OnceLock;
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use arc_swap::{ArcSwapOption, Guard};
+
+/// The monotonic clock: tokio's, so that a test can pause it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A mutex that a panic does not poison: whoever panics with a lock held has
+/// left the data whole (nothing here calls foreign code under a lock), and
+/// must not take the stream's other users with it.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place that is written once, by one thread, and read by many.
+#[derive(Debug)]
+pub(crate) struct Slot<T>(OnceLock<T>);
+
+impl<T> Slot<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The value, once it is there.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    /// Sets the value; a second one is dropped.
+    pub(crate) fn set(&self, value: T) {
+        let first = self.0.set(value).is_ok();
+        debug_assert!(first, "a slot is written once");
+    }
+}
+
+/// A shared pointer that can be swapped while others read it. Storing is for
+/// keyframes, blocks and registrations, never for frames: it is dear.
+pub(crate) struct ArcCell<T>(ArcSwapOption<T>);
+
+/// What [`ArcCell::load`] returns: the pointee stays while it lives.
+pub(crate) type ArcGuard<T> = Guard<Option<Arc<T>>>;
+
+impl<T> ArcCell<T> {
+    pub(crate) const fn empty() -> Self {
+        Self(ArcSwapOption::const_empty())
+    }
+
+    /// A borrow of the pointee without a count on the reference in the usual case.
+    pub(crate) fn load(&self) -> ArcGuard<T> {
+        self.0.load()
+    }
+
+    pub(crate) fn load_full(&self) -> Option<Arc<T>> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn store(&self, value: Option<Arc<T>>) {
+        self.0.store(value);
+    }
+
+    /// Empties the cell if it still holds what `seen` saw.
+    pub(crate) fn clear_if(&self, seen: &ArcGuard<T>) {
+        self.0.compare_and_swap(seen, None);
+    }
+
+    pub(crate) fn swap(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
+        self.0.swap(value)
+    }
+}
