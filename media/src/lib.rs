@@ -14,6 +14,8 @@ mod cursor;
 pub mod delivery;
 pub mod flv;
 pub mod fmp4;
+#[doc(hidden)]
+pub mod fuzz;
 mod payload;
 mod source;
 mod timeline;

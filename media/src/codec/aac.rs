@@ -139,6 +139,9 @@ fn read(bits: &mut BitReader<'_>) -> Result<Config, Error> {
         sbr = true;
         ps = object_type == PARAMETRIC_STEREO;
         output_rate = sample_rate(bits)?;
+        if !is_sbr_rate(core_rate, output_rate) {
+            return Err(Error::SampleRate);
+        }
         object_type = self::object_type(bits).ok_or(Error::Truncated)?;
     }
     let (short_frame, counted) = match object_type {
@@ -192,6 +195,12 @@ fn sample_rate(bits: &mut BitReader<'_>) -> Result<u32, Error> {
         return Err(Error::SampleRate);
     }
     Ok(rate)
+}
+
+/// Spectral band replication doubles the rate, or, downsampled, keeps it
+/// (section 4.6.18.4.3).
+const fn is_sbr_rate(core: u32, output: u32) -> bool {
+    output == core || output == 2 * core
 }
 
 /// Channels of a channel configuration (table 1.19 and its amendments); 0 for
@@ -283,7 +292,9 @@ fn read_sync_extension(bits: &mut BitReader<'_>, config: &mut Config) {
         if object_type(bits)? != SPECTRAL_BAND_REPLICATION || !bits.bit()? {
             return None;
         }
-        let rate = sample_rate(bits).ok()?;
+        let rate = sample_rate(bits)
+            .ok()
+            .filter(|rate| is_sbr_rate(config.core_rate, *rate))?;
         config.sbr = true;
         config.sample_rate = rate;
         if bits.remaining() >= 12 && bits.read(11)? == SYNC_EXTENSION_PS && bits.bit()? {

@@ -6,6 +6,8 @@
 //! unit has four-byte lengths and no empty NAL unit; [`canonical`] makes it.
 
 mod config;
+#[cfg(test)]
+pub(crate) use config::captures;
 mod sps;
 mod unit;
 

@@ -1,10 +1,11 @@
 //! Script data: what `onMetaData` says of a stream (section E.5), and what
 //! FFmpeg, OBS and others make of it.
 
-use rillcast_core::MediaKind;
+use rillcast_core::{Codec, MediaKind};
 
-use super::Error;
 use super::amf0::{self, Object, Value};
+use super::{Error, tag};
+use crate::codec;
 
 /// What a publisher says of itself in `onMetaData`. None of it is trusted for
 /// decoding: sizes and rates come from the bitstream.
@@ -86,12 +87,10 @@ impl Metadata {
                 .filter(|text| !text.is_empty())
         };
         let said = |key| get(key).and_then(Value::as_bool);
-        let video_codec = get("videocodecid").and_then(codec_name);
-        let audio_codec = get("audiocodecid").and_then(codec_name);
+        let video_codec = get("videocodecid").and_then(|id| codec_name(id, tag::video_codec_name));
+        let audio_codec = get("audiocodecid").and_then(|id| codec_name(id, tag::audio_format_name));
         let (width, height) = (size("width"), size("height"));
         Self {
-            // A codec id is stronger than a flag: it is only written by those
-            // who have the track. Id 0 of audio is PCM, of video nothing.
             has_video: concluded(said("hasVideo"), video_codec.is_some() || width.is_some()),
             has_audio: concluded(
                 said("hasAudio"),
@@ -120,20 +119,22 @@ fn concluded(said: Option<bool>, signs: bool) -> Option<bool> {
     said.or(signs.then_some(true))
 }
 
-/// The codec by its number in the FLV specification, by the number that a
-/// four-character code makes (enhanced RTMP), or by the name that librtmp's
-/// users write (`avc1`, `mp4a`).
-fn codec_name(value: &Value) -> Option<String> {
+/// The codec by its number in the FLV specification, which `legacy` knows, by
+/// the number that a four-character code makes (enhanced RTMP), or by a name
+/// (`avc1`, `mp4a`). 0 is what publishers write who do not have the track: it
+/// is no video codec, and PCM, which it would be in audio, nobody sends.
+fn codec_name(value: &Value, legacy: fn(u8) -> &'static str) -> Option<String> {
     match value {
         Value::String(name) if !name.is_empty() => Some(shortened(name)),
         Value::Number(number) => {
-            let number = whole(*number, u64::from(u32::MAX))?;
-            let number = u32::try_from(number).ok()?;
-            if number > 255 {
-                let code = rillcast_core::Codec::new(number.to_be_bytes());
-                return Some(crate::codec::name(code));
-            }
-            Some(number.to_string())
+            let number = whole(*number, u64::from(u32::MAX)).filter(|number| *number > 0)?;
+            Some(match u8::try_from(number) {
+                Ok(number) => legacy(number).to_owned(),
+                Err(_) => {
+                    let code = u32::try_from(number).ok()?.to_be_bytes();
+                    codec::name(Codec::new(code))
+                }
+            })
         }
         _ => None,
     }

@@ -133,12 +133,12 @@ const EXTENDED_AUDIO: u8 = 9;
 
 /// The frame type "video info/command frame".
 const COMMAND_FRAME: u8 = 5;
-pub(super) const CODEC_AVC: u8 = 7;
+const CODEC_AVC: u8 = 7;
 const AVC_SEQUENCE_HEADER: u8 = 0;
 const AVC_NAL_UNITS: u8 = 1;
 const AVC_END_OF_SEQUENCE: u8 = 2;
 
-pub(super) const FORMAT_AAC: u8 = 10;
+const FORMAT_AAC: u8 = 10;
 const AAC_SEQUENCE_HEADER: u8 = 0;
 const AAC_RAW: u8 = 1;
 

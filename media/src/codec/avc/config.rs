@@ -269,4 +269,6 @@ fn set_id(unit: &[u8]) -> Result<u32, Error> {
 }
 
 #[cfg(test)]
+pub(crate) mod captures;
+#[cfg(test)]
 mod tests;
