@@ -12,6 +12,7 @@ mod bus;
 mod frame;
 pub mod http;
 mod key;
+mod plugin;
 mod registry;
 mod settings;
 mod sync;
@@ -21,11 +22,6 @@ mod units;
 mod viewers;
 mod watched;
 mod worker;
-mod plugin {
-    /// Stub until the registry is there.
-    pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-}
-pub use plugin::BoxError;
 
 pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
 pub use bus::{
@@ -36,6 +32,11 @@ pub use bus::{
 };
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use key::{KeyError, StreamKey};
+pub use plugin::{
+    BoxError, Egress, EgressContext, Host, Ingest, IngestContext, Limits, PluginEntry,
+    PluginFailed, PluginSetError, PluginState, PluginStatus, Plugins, Publish, PublishRefused,
+    Role, Services, SharedSection, Shutdown,
+};
 pub use registry::{
     Events, MemoryUse, PublishError, PublishRequest, Registry, RegistryConfig, StreamEvent,
 };
@@ -46,3 +47,9 @@ pub use units::{ByteSize, HumanDuration, UnitError};
 pub use viewers::Viewers;
 pub use watched::Watched;
 pub use worker::StreamWorker;
+
+/// What the macros of this crate expand to; no part of its interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}

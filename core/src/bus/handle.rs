@@ -181,6 +181,13 @@ impl StreamHandle {
         self.stream.age(now())
     }
 
+    /// The wall clock and the monotonic clock at this moment, for whoever turns
+    /// arrival times into dates and reads no clock itself.
+    #[must_use]
+    pub fn clocks(&self) -> (SystemTime, Instant) {
+        (SystemTime::now(), now())
+    }
+
     /// How many subscriptions read the stream, workers included; 0 once it is closed.
     #[must_use]
     pub fn subscriber_count(&self) -> usize {

@@ -1,0 +1,118 @@
+//! The sections that the core itself reads: `[bus]` and `[limits]`.
+
+use serde::Deserialize;
+
+use super::SharedSection;
+use crate::{
+    BusConfig, ByteSize, HumanDuration, RegistryConfig, Settings, SettingsError, StreamKey,
+};
+
+/// The sections that the core itself reads.
+pub(super) const CORE_SECTIONS: &[SharedSection] = &[
+    SharedSection::new("bus", BUS_EXAMPLE, |section| {
+        section.read::<BusConfig>().map(drop)
+    }),
+    SharedSection::new("limits", Limits::EXAMPLE, |section| {
+        section.read::<Limits>().map(drop)
+    })
+    .with_stream_keys(&["idle_timeout"]),
+];
+
+/// The `[limits]` section: bounds that hold for every protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// A publisher that sends nothing for so long is ended.
+    pub idle_timeout: HumanDuration,
+    /// How many streams may live at once; one more is refused.
+    pub streams: usize,
+    /// How much memory the buses of all streams may hold together.
+    pub memory: ByteSize,
+}
+
+impl Limits {
+    /// The section as a commented example.
+    pub const EXAMPLE: &'static str = "\
+# A publisher that sends nothing for so long is ended. May be set per stream.
+idle_timeout = \"30s\"
+# How many streams may live at once; one more is refused.
+streams = 1000
+# How much memory the buses of all streams may hold together; near the bound,
+# streams keep less for viewers that join or fall behind.
+memory = \"1GiB\"
+";
+}
+
+impl Limits {
+    /// The registry that these limits ask for.
+    #[must_use]
+    pub fn registry(&self) -> RegistryConfig {
+        RegistryConfig::default()
+            .with_memory(self.memory)
+            .with_max_streams(self.streams)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            idle_timeout: HumanDuration::from_secs(30),
+            streams: 1_000,
+            memory: ByteSize(1 << 30),
+        }
+    }
+}
+
+pub(super) fn bus_settings(
+    settings: &Settings,
+    key: &StreamKey,
+) -> Result<BusConfig, SettingsError> {
+    settings.section_for("bus", key)?.read()
+}
+
+pub(super) fn limits(settings: &Settings, key: &StreamKey) -> Result<Limits, SettingsError> {
+    settings.section_for("limits", key)?.read()
+}
+
+/// The `[bus]` section as a commented example; a test holds it against the defaults.
+const BUS_EXAMPLE: &str = "\
+# How long a stream waits for its publisher to come back before it ends.
+reconnect_grace = \"15s\"
+# What happens to a second publisher of a live stream: \"reject\" refuses it,
+# \"replace\" lets it take the stream over.
+takeover = \"reject\"
+# A publisher that has been silent for so long may be replaced in any case.
+stale_after = \"2s\"
+# The current group of pictures is kept for viewers that join, up to so many
+# frames (0: not at all), bytes, and so old.
+gop_cache = 4096
+gop_cache_bytes = \"48MiB\"
+gop_cache_age = \"20s\"
+# How far behind live a slow reader finds what it has not read yet.
+lag_window = \"5s\"
+lag_frames = 2048
+# How much a stream keeps in memory for its readers, and how much all readers
+# that fell behind may keep alive beyond that.
+memory = \"64MiB\"
+pinned_limit = \"16MiB\"
+# A reader that misses more frames than this within the window is cut off (0: never).
+max_lag = 0
+max_lag_window = \"10s\"
+# Where viewers can join a stream without pictures.
+audio_join_interval = \"1s\"
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_the_defaults() {
+        let text = format!("[bus]\n{BUS_EXAMPLE}\n[limits]\n{}", Limits::EXAMPLE);
+        let settings = Settings::from_toml(&text, "example").unwrap();
+        let key = "a/b".parse().unwrap();
+        assert_eq!(bus_settings(&settings, &key).unwrap(), BusConfig::default());
+        assert_eq!(limits(&settings, &key).unwrap(), Limits::default());
+    }
+}
