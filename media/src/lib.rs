@@ -12,6 +12,7 @@
 pub mod codec;
 mod cursor;
 pub mod delivery;
+mod feed;
 pub mod flv;
 pub mod fmp4;
 #[doc(hidden)]
@@ -20,6 +21,7 @@ mod payload;
 mod source;
 mod timeline;
 
+pub use feed::Feed;
 pub use payload::compact;
 pub use source::{SourceClock, SourceFrame, SourceItem};
 pub use timeline::{DISORDER_LIMIT, Repairs, Timed, Timeline};
