@@ -11,12 +11,10 @@
 
 import { createServer } from 'node:http';
 import { createReadStream, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { chromium } from 'playwright-core';
+import { withPage } from './chromium.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const FIRST_FRAME_MS = 30_000;
@@ -57,58 +55,13 @@ function servePages() {
 const stopped = new Promise((resolve) => process.stdin.once('close', resolve).resume());
 
 const pages = await servePages();
-const profile = await mkdtemp(join(tmpdir(), 'rillcast-e2e-'));
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  viewport: { width: 1280, height: 800 },
-  args: [
-    '--headless=new',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--autoplay-policy=no-user-gesture-required',
-  ],
-});
-
-try {
-  const page = context.pages()[0] ?? (await context.newPage());
-  const consoleErrors = [];
-  const httpErrors = [];
-  const failedRequests = [];
-  const foreignHosts = new Set();
-  page.on('pageerror', (error) => consoleErrors.push(`uncaught: ${error.message}`));
-  page.on('console', (message) => {
-    if (message.type() === 'error') consoleErrors.push(`${message.text()} ${message.location().url ?? ''}`.trim());
-  });
-  page.on('requestfailed', (request) => failedRequests.push(`${request.failure()?.errorText} ${request.url()}`));
-  page.on('request', (request) => {
-    const { protocol, hostname } = new URL(request.url());
-    if (protocol.startsWith('http') && !['127.0.0.1', 'localhost', '[::1]'].includes(hostname)) foreignHosts.add(hostname);
-  });
-  page.on('response', (response) => {
-    if (response.status() >= 400) httpErrors.push(`${response.status()} ${response.url()}`);
-  });
+await withPage(async (page, seen) => {
   await page.addInitScript(readFileSync(join(here, 'probe.js'), 'utf8'));
-
   const address =
     options.player === 'watch'
       ? options.url
       : `http://127.0.0.1:${pages.address().port}/${options.player}.html?url=${encodeURIComponent(options.url)}`;
   await page.goto(address, { waitUntil: 'commit' });
-
-  const report = async () => ({
-    player: options.player,
-    ...(await page.evaluate(() => window.rillcastProbe.report())),
-    consoleErrors,
-    httpErrors,
-    failedRequests,
-    foreignHosts: [...foreignHosts],
-  });
 
   const first = await page
     .waitForFunction(() => window.rillcastProbe.report().firstFrameMs, null, { timeout: FIRST_FRAME_MS, polling: 50 })
@@ -121,10 +74,7 @@ try {
     clearTimeout(timer);
   }
   if (options.screenshot) await page.screenshot({ path: options.screenshot });
-  say('report', await report());
-} finally {
-  await context.close();
-  await rm(profile, { recursive: true, force: true });
-  pages.close();
-}
+  say('report', { player: options.player, ...(await page.evaluate(() => window.rillcastProbe.report())), ...seen });
+});
+pages.close();
 process.exit(0);

@@ -23,7 +23,7 @@ use clap::Args;
 
 use crate::process::{Context, Result, Run, ensure, exists, fail};
 use crate::workspace::{self, Metadata, SERVER};
-use crate::{process, tools};
+use crate::{process, tools, web};
 
 #[derive(Args, Default)]
 pub(crate) struct Options {
@@ -77,7 +77,11 @@ pub(crate) fn run(options: &Options) -> Result {
     let metadata = Metadata::load()?;
     let binary = match &options.binary {
         Some(path) => path.clone(),
-        None => build(&metadata, options.release)?,
+        None => {
+            // With the player library, so that the page is tested with it too.
+            web::run()?;
+            build(&metadata, options.release)?
+        }
     };
 
     let mut failed = Vec::new();

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::server::Server;
 use super::{Bench, log_file, note, tail};
-use crate::process::{Context, Guard, Result, ensure, fail};
+use crate::process::{Context, Guard, Result, Run, ensure, fail};
 use crate::workspace;
 
 /// Which player shows the stream.
 #[derive(Clone, Copy)]
 pub(crate) enum With {
-    /// The server's own page.
+    /// The server's own page, with the player that it chooses: Chromium's own.
     Watch,
+    /// The server's own page with the hls.js that it carries.
+    WatchHlsJs,
     HlsJs,
     Shaka,
     Native,
@@ -25,6 +28,7 @@ impl With {
     fn name(self) -> &'static str {
         match self {
             Self::Watch => "watch",
+            Self::WatchHlsJs => "watch-hls",
             Self::HlsJs => "hls",
             Self::Shaka => "shaka",
             Self::Native => "native",
@@ -41,18 +45,30 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// Opens `url` and goes on watching for at most `seconds` from the first picture.
-    pub(crate) fn open(bench: &Bench, with: With, url: &str, seconds: u32) -> Result<Self> {
+    /// Opens the stream and goes on watching for at most `seconds` from the first
+    /// picture.
+    pub(crate) fn open(
+        bench: &Bench,
+        with: With,
+        server: &Server,
+        key: &str,
+        seconds: u32,
+    ) -> Result<Self> {
         let name = with.name();
+        let (player, url) = match with {
+            With::Watch => ("watch", server.url(&format!("/watch/{key}"))),
+            With::WatchHlsJs => ("watch", server.url(&format!("/watch/{key}?player=hls"))),
+            With::HlsJs | With::Shaka | With::Native => (name, server.hls(key)),
+        };
         let log = format!("browser-{name}.log");
         let mut command = Command::new("node");
         command
             .arg("play.mjs")
             .args([
                 "--player",
-                name,
+                player,
                 "--url",
-                url,
+                &url,
                 "--seconds",
                 &seconds.to_string(),
             ])
@@ -137,6 +153,41 @@ impl Viewer {
     }
 }
 
+/// Opens a page of the server, waits for an element, and leaves a picture of the
+/// page in the scenario's folder. Returns the element's text.
+pub(crate) fn look(bench: &Bench, url: &str, selector: &str) -> Result<String> {
+    let text = Run::new("node")
+        .args([
+            "look.mjs",
+            "--url",
+            url,
+            "--selector",
+            selector,
+            "--screenshot",
+        ])
+        .arg(bench.dir.join("page.png"))
+        .dir(workspace::root().join("e2e"))
+        .output()?;
+    let seen: Value = serde_json::from_str(&text)?;
+    let Some(text) = seen.get("text").and_then(Value::as_str) else {
+        fail!("{url} has no `{selector}`: {seen}");
+    };
+    no_trouble(url, &seen)?;
+    Ok(text.to_owned())
+}
+
+/// What no page of ours may have.
+fn no_trouble(name: &str, seen: &Value) -> Result {
+    for list in ["errors", "consoleErrors", "httpErrors", "foreignHosts"] {
+        let entries = seen.get(list).and_then(Value::as_array);
+        ensure!(
+            entries.is_none_or(Vec::is_empty),
+            "{name}: {list}: {entries:?}"
+        );
+    }
+    Ok(())
+}
+
 /// What one viewer saw and heard.
 pub(crate) struct Report {
     json: Value,
@@ -173,10 +224,7 @@ impl Report {
             still < 1000.0,
             "{name}: at the end the picture stands still for {still} ms"
         );
-        for list in ["errors", "httpErrors", "foreignHosts"] {
-            let entries = self.list(list);
-            ensure!(entries.is_empty(), "{name}: {list}: {entries:?}");
-        }
+        no_trouble(name, &self.json)?;
         let played = self.number("played");
         ensure!(
             played >= seconds,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::browser::{Viewer, With};
+use super::browser::{self, Viewer, With};
 use super::exact::{self, Collector, Kind};
 use super::playlist::{Media, Multivariant};
 use super::publisher::{Publisher, Source};
@@ -113,8 +113,7 @@ fn demo(bench: &Bench) -> Result {
     const SECONDS: u32 = 20;
     let mut server = Server::demo(bench)?;
     server.wait_playable(bench, DEMO)?;
-    let url = server.url(&format!("/watch/{DEMO}"));
-    let mut viewer = Viewer::open(bench, With::Watch, &url, SECONDS)?;
+    let mut viewer = Viewer::open(bench, With::Watch, &server, DEMO, SECONDS)?;
     viewer.first_frame(bench)?;
     viewer.watch(bench, SECONDS)?.check(SECONDS, 440)?;
     // Longer than the clip: the seam must not be heard of.
@@ -130,19 +129,21 @@ fn players(bench: &Bench) -> Result {
     let mut server = Server::start(bench, &[])?;
     let mut publisher = Publisher::live(bench, "publisher", &source, &server.rtmp(KEY)?)?;
     server.wait_playable(bench, KEY)?;
-    let (page, playlist) = (server.url(&format!("/watch/{KEY}")), server.hls(KEY));
-    for (with, url, seconds) in [
-        (With::Watch, &page, SECONDS),
-        (With::HlsJs, &playlist, SECONDS),
-        (With::Shaka, &playlist, SHORT),
-        (With::Native, &playlist, SHORT),
+    let link = browser::look(bench, &server.url("/"), &format!("a[href='/watch/{KEY}']"))?;
+    note(format!("the list shows `{}`", link.trim()));
+    for (with, seconds) in [
+        (With::Watch, SECONDS),
+        (With::WatchHlsJs, SHORT),
+        (With::HlsJs, SECONDS),
+        (With::Shaka, SHORT),
+        (With::Native, SHORT),
     ] {
-        let mut viewer = Viewer::open(bench, with, url, seconds)?;
+        let mut viewer = Viewer::open(bench, with, &server, KEY, seconds)?;
         viewer.first_frame(bench)?;
         viewer.watch(bench, seconds)?.check(seconds, source.tone)?;
     }
-    player::ffmpeg(bench, &playlist, SHORT)?;
-    player::vlc(bench, &playlist, SHORT)?;
+    player::ffmpeg(bench, &server.hls(KEY), SHORT)?;
+    player::vlc(bench, &server.hls(KEY), SHORT)?;
     publisher.check_alive(bench)?;
     check_clean(&server, KEY)?;
     server.stop(bench)?;
@@ -175,7 +176,7 @@ fn mid_gop(bench: &Bench) -> Result {
         "ffmpeg: first picture after {} ms",
         start.elapsed().as_millis()
     ));
-    let mut viewer = Viewer::open(bench, With::HlsJs, &server.hls(KEY), 10)?;
+    let mut viewer = Viewer::open(bench, With::HlsJs, &server, KEY, 10)?;
     let first = viewer.first_frame(bench)?;
     // Far below the 10 s that a wait for the next keyframe takes on average.
     ensure!(first <= 3000, "the first picture took {first} ms");
@@ -193,7 +194,7 @@ fn restart(bench: &Bench) -> Result {
     let mut first = Publisher::live(bench, "publisher-1", &source, &url)?;
     server.wait_playable(bench, KEY)?;
     let mut watched = Watched::new(&server)?;
-    let mut viewer = Viewer::open(bench, With::HlsJs, &server.hls(KEY), 60)?;
+    let mut viewer = Viewer::open(bench, With::HlsJs, &server, KEY, 60)?;
     viewer.first_frame(bench)?;
     let opened = Instant::now();
     // The viewer settles for some seconds first, as one does.
