@@ -68,6 +68,12 @@ pub trait Ingest: Sized + Send + 'static {
     /// its default. `rillcast example-config` prints it, and a test reads it.
     const EXAMPLE: &'static str = "";
 
+    /// The address that publishers use, for the list page and the start-up
+    /// lines: `rtmp://{host}:{port}/{key}[?token={token}]`. What stands in
+    /// brackets is shown only where publishers need a token. Empty if nobody
+    /// publishes from outside.
+    const PUBLISH_URL: &'static str = "";
+
     /// Keys of the section that a `[[stream]]` table may override. Others are
     /// refused there, so that nobody believes in an override without effect.
     const STREAM_KEYS: &'static [&'static str] = &[];
@@ -192,6 +198,7 @@ pub struct PluginEntry {
     role: Role,
     crate_name: &'static str,
     crate_version: &'static str,
+    publish_url: &'static str,
     example: &'static str,
     stream_keys: &'static [&'static str],
     sections: &'static [SharedSection],
@@ -241,6 +248,7 @@ impl PluginEntry {
             role: Role::Ingest,
             crate_name,
             crate_version,
+            publish_url: T::PUBLISH_URL,
             example: T::EXAMPLE,
             stream_keys: T::STREAM_KEYS,
             sections: T::SECTIONS,
@@ -259,6 +267,7 @@ impl PluginEntry {
             role: Role::Egress,
             crate_name,
             crate_version,
+            publish_url: "",
             example: T::EXAMPLE,
             stream_keys: T::STREAM_KEYS,
             sections: T::SECTIONS,
@@ -291,6 +300,12 @@ impl PluginEntry {
     #[must_use]
     pub const fn crate_version(&self) -> &'static str {
         self.crate_version
+    }
+
+    /// How to publish to it, as [`Ingest::PUBLISH_URL`]; empty for an egress.
+    #[must_use]
+    pub const fn publish_url(&self) -> &'static str {
+        self.publish_url
     }
 
     /// Its section as a commented example.

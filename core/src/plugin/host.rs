@@ -271,7 +271,7 @@ impl Host {
     /// is in hand. What does not stop in time is dropped.
     ///
     /// Returns the names of plugins that had to be dropped.
-    pub async fn shutdown(self, limit: Duration) -> Vec<&'static str> {
+    pub async fn shutdown(&self, limit: Duration) -> Vec<&'static str> {
         let half = limit / 2;
         let mut late = self.stop(Role::Ingest, half).await;
         self.services.registry.shutdown();
