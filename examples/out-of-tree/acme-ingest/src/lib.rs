@@ -111,7 +111,7 @@ async fn serve(
     let closed = publisher.closed();
     tokio::pin!(closed);
     let mut feed = Feed::new(publisher);
-    let (mut file, mut demuxer) = (flv::Reader::new(), flv::Demuxer::new());
+    let (mut file, mut demuxer) = (flv::file::Reader::new(), flv::Demuxer::new());
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let count = tokio::select! {
