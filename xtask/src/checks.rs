@@ -35,12 +35,7 @@ pub(crate) fn clippy() -> Result {
 
 pub(crate) fn doc() -> Result {
     cargo("doc")
-        .args([
-            "--workspace",
-            "--no-deps",
-            "--locked",
-            "--document-private-items",
-        ])
+        .args(["--workspace", "--no-deps", "--locked"])
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()
 }
