@@ -1,3 +1,6 @@
-//! Placeholder during bootstrap.
+//! The program `rillcast`: the server with the plugins that its features link.
 #![forbid(unsafe_code)]
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    rillcast_server::main()
+}

@@ -1,0 +1,217 @@
+//! Binds the HTTP listener, and accepts connections until told to stop.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::conn::{self, Limits};
+use super::dispatch::Dispatch;
+use super::stats::{HttpStats, add, get};
+use crate::config::{ServerConfig, plain};
+
+/// How many connections the kernel holds that were not accepted yet: enough
+/// for a whole audience to come at once.
+const BACKLOG: i32 = 4_096;
+
+/// The longest pause after a failed accept.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Binds `address`; an unspecified one means every address of both families.
+/// Must be called within a tokio runtime.
+///
+/// Returns the address as it was asked for, with its real port.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()));
+    let listener = if address.ip().is_unspecified() {
+        match listen(both) {
+            // A machine without IPv6: its other family is all there is.
+            Err(error) if no_such_family(&error) => {
+                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))?
+            }
+            listener => listener?,
+        }
+    } else {
+        listen(address)?
+    };
+    let port = listener.local_addr()?.port();
+    Ok((listener, SocketAddr::new(address.ip(), port)))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // On Unix this only takes over what a dead process left; elsewhere it
+    // would let a second server steal a live listener.
+    if cfg!(unix) {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    // EAFNOSUPPORT, on the systems that we build for.
+    const NO_FAMILY: [i32; 3] = [97, 47, 10_047];
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error
+            .raw_os_error()
+            .is_some_and(|code| NO_FAMILY.contains(&code))
+}
+
+/// The running HTTP server.
+#[derive(Debug)]
+pub(crate) struct HttpServer {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl HttpServer {
+    /// Accepts on `listener` and answers by `dispatch`.
+    pub(crate) fn start(
+        listener: TcpListener,
+        dispatch: Arc<Dispatch>,
+        config: &ServerConfig,
+        stats: &Arc<HttpStats>,
+    ) -> Self {
+        let server = Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let acceptor = Acceptor {
+            dispatch,
+            limits: Limits {
+                idle: config.idle_timeout.0,
+                write: config.write_timeout.0,
+            },
+            max_connections: u64::try_from(config.max_connections).unwrap_or(u64::MAX),
+            stats: Arc::clone(stats),
+            stop: server.stop.clone(),
+            tasks: server.tasks.clone(),
+        };
+        server.tasks.spawn(acceptor.run(listener));
+        server
+    }
+
+    /// Closes the listener, and asks every connection to end after the answer
+    /// that is in hand.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+
+    /// Waits until every connection has ended. Cancel safe.
+    pub(crate) async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+struct Acceptor {
+    dispatch: Arc<Dispatch>,
+    limits: Limits,
+    max_connections: u64,
+    stats: Arc<HttpStats>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Acceptor {
+    async fn run(self, listener: TcpListener) {
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    pause = Duration::from_millis(5);
+                    self.admit(stream, peer);
+                }
+                // The client left before it was accepted: nothing is wrong here.
+                Err(error) if of_one_connection(&error) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: the error comes back at
+                    // once, and only connections that end can mend it.
+                    add(&self.stats.accept_errors, 1);
+                    tracing::warn!(error = plain(&error), ?pause, "cannot accept connections");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.stop.cancelled() => return,
+                    }
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        add(&self.stats.accepted, 1);
+        if get(&self.stats.open) >= self.max_connections {
+            add(&self.stats.refused, 1);
+            // The client's request is not read: as much as the socket takes at
+            // once must do, or refusing would cost what admitting does.
+            let _ = stream.try_write(TOO_MANY.as_bytes());
+            return;
+        }
+        // A v4 client of a socket for both families is shown as v4.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let open = Open::count(&self.stats);
+        let run = conn::run(
+            stream,
+            peer,
+            Arc::clone(&self.dispatch),
+            self.limits,
+            Arc::clone(&self.stats),
+            self.stop.clone(),
+        );
+        self.tasks.spawn(async move {
+            run.await;
+            drop(open);
+        });
+    }
+}
+
+/// Counts a connection as open while it lives.
+struct Open(Arc<HttpStats>);
+
+impl Open {
+    fn count(stats: &Arc<HttpStats>) -> Self {
+        add(&stats.open, 1);
+        Self(Arc::clone(stats))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0
+            .open
+            .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+const TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+    Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\
+    Connection: close\r\n\r\n";
+
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,205 @@
+//! One running server: what its start puts together and its end takes apart.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rillcast_core::{
+    Host, Limits, PluginFailed, PluginSetError, PluginState, Plugins, Registry, Services, Settings,
+    SettingsError,
+};
+use tokio::time::Instant;
+
+use crate::addresses::Addresses;
+use crate::api;
+use crate::app::App;
+use crate::auth::{Gate, Tokens};
+use crate::config::{OWN_SECTIONS, ServerConfig, plain};
+use crate::http::{Dispatch, HttpServer, HttpStats, bind};
+
+/// A running server. Several may run in one process: they share nothing.
+///
+/// Dropping it ends it at once; [`Server::shutdown`] lets what is in hand finish.
+///
+/// # Examples
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use rillcast_server::Server;
+/// use rillcast_core::{Plugins, Settings};
+///
+/// let settings = Settings::from_toml("[server]\nlisten = \"127.0.0.1:0\"", "example")?;
+/// let server = Server::start(settings, &Plugins::none()).await?;
+/// println!("http://{}/", server.addresses()["http"]);
+/// server.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub struct Server {
+    app: Arc<App>,
+    http: HttpServer,
+    addresses: Addresses,
+    host: Arc<Host>,
+    shutdown_limit: Duration,
+}
+
+/// Why a server did not start, in one sentence with its mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is faulty.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The plugins cannot be used together.
+    #[error(transparent)]
+    Plugins(#[from] PluginSetError),
+    /// The HTTP listener cannot be bound.
+    #[error("cannot serve HTTP on {address}: {}; {}", plain(source), mend(source))]
+    Bind {
+        /// The address of `server.listen`.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A plugin did not come up.
+    #[error(transparent)]
+    Plugin(#[from] PluginFailed),
+}
+
+/// How to mend an address that cannot be bound.
+fn mend(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "end the program that has it, or set server.listen to another port"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "set server.listen to a port above 1023, or allow this one"
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            "set server.listen to an address of this machine, or to 0.0.0.0"
+        }
+        _ => "set server.listen to another address",
+    }
+}
+
+impl Server {
+    /// Starts a server with the given plugins and waits until all of it can be
+    /// used. Must be called within a tokio runtime.
+    ///
+    /// Not cancel safe in the sense that a future that was dropped has started
+    /// nothing; but what it started ends with it.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(settings: Settings, plugins: &Plugins) -> Result<Self, StartError> {
+        check(&settings, plugins)?;
+        let config = ServerConfig::read(&settings.section("server")?)?;
+        let gate = Gate::new(&settings)?;
+        let (listener, address) = bind(config.listen).map_err(|source| StartError::Bind {
+            address: config.listen,
+            source,
+        })?;
+
+        let limits: Limits = settings.section("limits")?.read()?;
+        let registry = Registry::new(limits.registry());
+        let services = Services::new(settings.clone(), registry);
+        let services = services.with_authorizer(Tokens::new(settings));
+        let routes = services.routes.clone();
+        let host = Arc::new(Host::start(plugins, services)?);
+
+        let stats = Arc::new(HttpStats::default());
+        let app = App::new(
+            Arc::clone(&host),
+            gate,
+            Arc::clone(&stats),
+            config.metrics_streams,
+        );
+        let app = Arc::new(app);
+        let own = api::router(Arc::clone(&app));
+        let dispatch = Dispatch::new(own, api::ROOTS, routes, Arc::clone(&stats));
+        let mut server = Self {
+            http: HttpServer::start(listener, Arc::new(dispatch), &config, &stats),
+            app,
+            addresses: Addresses::new(),
+            host,
+            shutdown_limit: config.shutdown_timeout.0,
+        };
+        server.addresses = server.plugins_ready().await?;
+        server.addresses.insert("http", address);
+        Ok(server)
+    }
+
+    /// Waits for the plugins, and says which ones keep everybody waiting.
+    async fn plugins_ready(&self) -> Result<Addresses, PluginFailed> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        loop {
+            if let Ok(ready) = tokio::time::timeout(PATIENCE, self.host.ready()).await {
+                return ready;
+            }
+            for status in self.host.status() {
+                if status.state == PluginState::Starting {
+                    tracing::warn!(plugin = status.plugin.name(), "still not ready");
+                }
+            }
+        }
+    }
+
+    /// Where the server listens, by the name of the section: HTTP is `http`.
+    #[must_use]
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The server's streams.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        self.app.registry()
+    }
+
+    /// Ends the server within `server.shutdown_timeout`: the listeners close,
+    /// publishers are told, streams end, and answers in hand are finished.
+    ///
+    /// Returns the names of what did not end in time and was dropped.
+    pub async fn shutdown(self) -> Vec<&'static str> {
+        let deadline = Instant::now() + self.shutdown_limit;
+        self.app.stop();
+        self.http.stop();
+        // Answers that wait for media end once the streams have ended: what is
+        // left of the time is theirs.
+        let mut late = self.host.shutdown(self.shutdown_limit * 3 / 4).await;
+        if tokio::time::timeout_at(deadline, self.http.ended())
+            .await
+            .is_err()
+        {
+            late.push("http");
+        }
+        late
+    }
+}
+
+/// Checks the whole configuration against the plugins.
+///
+/// # Errors
+/// The first fault.
+pub(crate) fn check(settings: &Settings, plugins: &Plugins) -> Result<(), StartError> {
+    let reserved = |name: &str| name == "http" || OWN_SECTIONS.iter().any(|own| own.name == name);
+    if let Some(entry) = plugins
+        .entries()
+        .iter()
+        .find(|entry| reserved(entry.name()))
+    {
+        let crate_name = format!("{} {}", entry.crate_name(), entry.crate_version());
+        let name = entry.name();
+        return Err(PluginSetError::Reserved { name, crate_name }.into());
+    }
+    Ok(plugins.check(settings, OWN_SECTIONS)?)
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.addresses)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
