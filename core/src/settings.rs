@@ -184,7 +184,13 @@ impl Settings {
             Some(rule) if !self.root.contains_key(name) => format!("stream.{}.{name}", rule.index),
             _ => name.to_owned(),
         };
-        origin(&self.origins, &path)
+        // A variable or a flag sets a key and thereby makes its section.
+        let below = format!("{path}.");
+        let mut first = self.origins.range(path.clone()..);
+        match first.find(|(known, _)| **known == path || known.starts_with(&below)) {
+            Some((_, first)) => first.clone(),
+            None => origin(&self.origins, &path),
+        }
     }
 
     /// The section `name` as it stands for the whole server.

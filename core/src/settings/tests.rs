@@ -115,6 +115,20 @@ fn errors_name_the_variable_or_the_flag() {
 }
 
 #[test]
+fn a_section_comes_from_what_first_wrote_in_it() {
+    let mut settings = Settings::from_toml("[a]\nb = 1\n", "f").unwrap();
+    let flag = Origin::Flag("--set c.d".into());
+    settings.set("c.d", "1", flag.clone()).unwrap();
+    let file = Origin::File {
+        file: "f".into(),
+        line: 1,
+    };
+    assert_eq!(settings.origin_of_section("a"), file);
+    assert_eq!(settings.origin_of_section("c"), flag);
+    assert_eq!(settings.origin_of_section("e"), Origin::Default);
+}
+
+#[test]
 fn streams_override_sections_in_order() {
     let text = "[rtmp]\nlisten = \"base\"\n\
                 [[stream]]\nmatch = \"live/*\"\nrtmp.timeout = \"1s\"\nrtmp.nested.depth = 1\n\
