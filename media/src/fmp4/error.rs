@@ -19,7 +19,7 @@ pub enum Error {
     Aac(#[from] aac::Error),
     /// A box could not be encoded.
     #[error("the init segment cannot be encoded")]
-    Encode(#[from] mp4_atom::Error),
+    Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A fragment must have a sample.
     #[error("a fragment without samples")]
     NoSamples,

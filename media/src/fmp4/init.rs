@@ -33,8 +33,10 @@ pub fn init(track: &Track) -> Result<Bytes, Error> {
         other => return Err(Error::Codec(other)),
     };
     let mut out = Vec::with_capacity(1_024);
-    ftyp().encode(&mut out)?;
-    moov(track, sample_entry).encode(&mut out)?;
+    ftyp()
+        .encode(&mut out)
+        .and_then(|()| moov(track, sample_entry).encode(&mut out))
+        .map_err(|error| Error::Encode(error.into()))?;
     Ok(out.into())
 }
 

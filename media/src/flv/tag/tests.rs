@@ -1,7 +1,6 @@
 //! Headers of bodies, by table.
 
 use super::*;
-use crate::codec;
 
 fn body(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
@@ -52,11 +51,60 @@ fn aac_bodies() {
 }
 
 #[test]
+fn the_old_codecs_by_four_character_codes() {
+    let part = |bytes: &'static [u8]| Bytes::from_static(bytes);
+    for (bytes, want) in [
+        (
+            &b"\x90avc1\x01\x02"[..],
+            VideoBody::Configuration(part(&[1, 2])),
+        ),
+        (
+            b"\xa1avc1\0\0\x50\x09",
+            VideoBody::AccessUnit(part(&[9]), 80),
+        ),
+        (b"\xa3avc1\x09", VideoBody::AccessUnit(part(&[9]), 0)),
+        (b"\x92avc1", VideoBody::Nothing),
+        (b"\x94avc1\x02\0\x01x", VideoBody::Nothing),
+        // A seek marker has no code.
+        (b"\xd0\0", VideoBody::Nothing),
+        // A time offset in nanoseconds before the packet, and one of a kind
+        // that nobody knows of 256 bytes.
+        (
+            b"\xa7\x02\0\0\x01\x03avc1\x09",
+            VideoBody::AccessUnit(part(&[9]), 0),
+        ),
+        (
+            &[&b"\xa7\xff\0\xff"[..], &[0; 256], b"\x73avc1\x09"].concat(),
+            VideoBody::AccessUnit(part(&[9]), 0),
+        ),
+    ] {
+        assert_eq!(video(body(bytes)), Ok(want), "{bytes:?}");
+    }
+    for (bytes, want) in [
+        (
+            &b"\x90mp4a\x12\x10"[..],
+            AudioBody::Configuration(part(&[0x12, 0x10])),
+        ),
+        (b"\x91mp4a\x07", AudioBody::Frame(part(&[7]))),
+        (b"\x92mp4a", AudioBody::Nothing),
+        (b"\x94mp4a\x01\x02", AudioBody::Nothing),
+    ] {
+        assert_eq!(audio(body(bytes)), Ok(want), "{bytes:?}");
+    }
+}
+
+#[test]
 fn empty_and_truncated_bodies_are_typed() {
     let (of_video, of_audio) = (MediaKind::Video, MediaKind::Audio);
     for (bytes, want) in [
         (&[][..], Error::Empty(of_video)),
         (&[0x17], Error::Truncated(of_video)),
+        (b"\x90avc1", Error::Empty(of_video)),
+        (b"\x91avc1\0\0", Error::Truncated(of_video)),
+        (b"\x91avc1\0\0\0", Error::Empty(of_video)),
+        (&[0x97], Error::Truncated(of_video)),
+        (&[0x97, 5, 0, 0], Error::Truncated(of_video)),
+        (&[0x97, 0xff, 0xff, 0xff, 0], Error::Truncated(of_video)),
         (&[0x17, 1], Error::Truncated(of_video)),
         (&[0x17, 1, 0, 0], Error::Truncated(of_video)),
         (&[0x17, 1, 0, 0, 0], Error::Empty(of_video)),
@@ -103,6 +151,7 @@ fn codecs_that_are_not_carried_are_named() {
         (b"\x91av01\x01", "AV1"),
         (b"\x91vp09\x01", "VP9"),
         (b"\x91xyzw\x01", "xyzw"),
+        (b"\x96\x00avc1\x00\x01", "messages of several tracks"),
     ] {
         check(video(body(bytes)).map(drop), MediaKind::Video, name);
     }
@@ -114,8 +163,8 @@ fn codecs_that_are_not_carried_are_named() {
         (b"\x90Opus\x01", "Opus"),
         (b"\x91ac-3\x01", "AC-3"),
         (b"\x91.mp3\x01", "MP3"),
+        (b"\x95\x00mp4a\x00\x01", "messages of several tracks"),
     ] {
         check(audio(body(bytes)).map(drop), MediaKind::Audio, name);
     }
-    assert_eq!(codec::name(codec::OPUS), "Opus");
 }
