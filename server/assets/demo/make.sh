@@ -71,7 +71,7 @@ drawtext=fontfile=$font:text='picture %{eif\:n\:d\:3} of 200':x=86:y=450:fontsiz
 format=yuv420p[v]"
 
 ffmpeg -hide_banner -loglevel error -y -filter_complex "$graph" -map '[v]' -t "$seconds" \
-    -c:v libx264 -profile:v high -preset veryslow -tune animation -crf 20 -bf 3 -threads 1 \
+    -c:v libx264 -profile:v high -level:v 3.1 -refs 4 -preset veryslow -tune animation -crf 20 -bf 3 -threads 1 \
     -x264-params "keyint=50:min-keyint=50:scenecut=0:open-gop=0:b-pyramid=normal:b-adapt=2" \
     -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv \
     -fflags +bitexact -flags:v +bitexact "$work/video.mp4"
