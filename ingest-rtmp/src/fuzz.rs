@@ -123,7 +123,7 @@ pub fn session(data: &[u8]) {
             return;
         }
         if choice == 0xFF {
-            session.close(Farewell::Kicked);
+            session.close(&Farewell::Kicked);
         }
     }
 }
@@ -254,8 +254,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(400))]
-
         #[test]
         fn random_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..5_000)) {
             handshake(&data);

@@ -1,10 +1,24 @@
 //! RTMP in: the plugin `rtmp` of rillcast.
 //!
-//! [`proto`] speaks the protocol without touching a socket; the driver around
-//! it listens, reads and writes, and hands what was received to the bus.
+//! [`proto`] speaks the protocol without touching a socket. Around it:
+//! `listener.rs` takes connections in, as many as `admission.rs` allows;
+//! `conn.rs` reads, feeds and writes; `to_bus.rs` makes frames of messages.
+//! To link the plugin into a server, name the crate in code:
+//! `use rillcast_ingest_rtmp as _;`.
 #![forbid(unsafe_code)]
 
+mod admission;
+mod config;
+mod conn;
+mod error;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod listener;
+mod plugin;
 pub mod proto;
+mod to_bus;
+
+pub use config::Config;
+pub use error::{BindError, ConfigError};
+pub use plugin::Rtmp;

@@ -170,7 +170,7 @@ fn a_rejection_reaches_the_client() {
 fn a_farewell_reaches_the_client() {
     let mut pair = Pair::new();
     pair.publish();
-    pair.server.close(Farewell::Shutdown);
+    pair.server.close(&Farewell::Shutdown);
     pair.exchange(Vec::new());
     let codes: Vec<&str> = pair
         .seen_by_client

@@ -47,7 +47,7 @@ impl Default for SessionLimits {
         Self {
             reader: ReaderLimits::default(),
             handshake_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
             max_write_buffer: 64 << 10,
         }
     }
@@ -266,29 +266,21 @@ impl Session {
 
     /// Tells the peer that and why the server ends its publish. The connection
     /// is to be closed once that is written; what still arrives is dropped.
-    pub fn close(&mut self, farewell: Farewell) {
+    pub fn close(&mut self, farewell: &Farewell) {
         if let Publish::Live { stream } = self.publish {
-            let (code, description) = match farewell {
-                Farewell::Kicked => ("NetStream.Publish.Denied", "an operator ended the stream"),
-                Farewell::TakenOver => (
-                    "NetStream.Publish.BadName",
-                    "another publisher took the stream over",
-                ),
-                Farewell::Idle => (
-                    "NetConnection.Connect.IdleTimeOut",
-                    "nothing was sent for too long",
-                ),
-                Farewell::Shutdown => ("NetConnection.Connect.AppShutdown", "the server stops"),
-                Farewell::Unusable => (
-                    "NetStream.Publish.Failed",
-                    "what is sent cannot be used by this server",
-                ),
-            };
-            self.end_publish(stream, description);
+            let why = farewell.to_string();
+            self.end_publish(stream, &why);
             // FFmpeg and OBS show a description to their user only of an error.
-            self.send_status(stream, &Status::error(code, description));
+            self.send_status(stream, &Status::error(farewell.code(), why));
         }
         self.phase = Phase::Closed;
+    }
+
+    /// Whether the server has said its last word: the connection is to be
+    /// closed once that is written.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
     }
 
     /// How much of what came was of no use.

@@ -1,5 +1,6 @@
 //! What a [`Session`](super::Session) has to say: events, refusals, errors.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,7 +85,7 @@ pub enum Rejection {
 }
 
 /// Why the server ends a publish that was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Farewell {
     /// An operator ended it.
@@ -95,8 +96,34 @@ pub enum Farewell {
     Idle,
     /// The server stops.
     Shutdown,
-    /// What it sends cannot be used.
-    Unusable,
+    /// What it sends cannot be used; in a sentence for its user.
+    Unusable(String),
+}
+
+impl Farewell {
+    /// The protocol's code for it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Kicked => "NetStream.Publish.Denied",
+            Self::TakenOver => "NetStream.Publish.BadName",
+            Self::Idle => "NetConnection.Connect.IdleTimeOut",
+            Self::Shutdown => "NetConnection.Connect.AppShutdown",
+            Self::Unusable(_) => "NetStream.Publish.Failed",
+        }
+    }
+}
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kicked => "an operator ended the stream",
+            Self::TakenOver => "another publisher took the stream over",
+            Self::Idle => "nothing was sent for too long",
+            Self::Shutdown => "the server stops",
+            Self::Unusable(why) => why,
+        })
+    }
 }
 
 /// Why a session ended. Each means that the connection is to be closed.

@@ -478,11 +478,14 @@ fn a_farewell_says_why() {
         (Farewell::TakenOver, "NetStream.Publish.BadName"),
         (Farewell::Idle, "NetConnection.Connect.IdleTimeOut"),
         (Farewell::Shutdown, "NetConnection.Connect.AppShutdown"),
-        (Farewell::Unusable, "NetStream.Publish.Failed"),
+        (
+            Farewell::Unusable("no".to_owned()),
+            "NetStream.Publish.Failed",
+        ),
     ] {
         let mut pair = Pair::live();
-        pair.session.close(farewell);
-        pair.session.close(farewell);
+        pair.session.close(&farewell);
+        pair.session.close(&farewell);
         pair.listen();
         assert_eq!(
             pair.statuses(),
@@ -494,7 +497,7 @@ fn a_farewell_says_why() {
     }
     let mut pair = Pair::connected(Object::new());
     pair.said.clear();
-    pair.session.close(Farewell::Shutdown);
+    pair.session.close(&Farewell::Shutdown);
     pair.listen();
     assert_eq!(pair.said, []);
 }

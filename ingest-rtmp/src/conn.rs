@@ -1,0 +1,320 @@
+//! One connection: reads, feeds the [`Session`], writes, and carries what it
+//! says to the bus. All of the protocol is in [`proto`](crate::proto).
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use rillcast_core::{
+    CloseReason, Credentials, IngestContext, Publish, PublishError, PublishRefused,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout};
+use tracing::Instrument;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::proto::{Event, Farewell, PublishRequest, Refused, Rejection, Session, SessionError};
+use crate::to_bus::{Stop, ToBus};
+
+/// How long a peer has to read the last words, after which it is cut off.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves a connection to its end.
+pub(crate) async fn run(
+    socket: TcpStream,
+    peer: SocketAddr,
+    config: Arc<Config>,
+    admission: Admission,
+    cx: IngestContext,
+) {
+    let span = tracing::info_span!("connection", protocol = cx.name(), %peer, stream = tracing::field::Empty);
+    let connection = Connection {
+        session: Session::new(config.session_limits(), Instant::now()),
+        pending: Bytes::new(),
+        live: None,
+        socket,
+        peer,
+        admission,
+        cx,
+    };
+    let read_buffer = config.read_buffer.as_usize();
+    drop(config);
+    connection.run(read_buffer).instrument(span).await;
+}
+
+struct Connection {
+    socket: TcpStream,
+    peer: SocketAddr,
+    session: Session,
+    /// Taken from the session and not written yet.
+    pending: Bytes,
+    live: Option<Live>,
+    admission: Admission,
+    cx: IngestContext,
+}
+
+/// A publish in force.
+struct Live {
+    to_bus: ToBus,
+    closed: Pin<Box<dyn Future<Output = CloseReason> + Send>>,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The peer closed it, or the network did.
+    Gone(Option<io::Error>),
+    /// The peer broke a rule or a bound.
+    Offence(SessionError),
+    /// The publish was ended from this side.
+    Farewell(Farewell),
+    /// The session has said all that there is to say.
+    Said,
+}
+
+/// What a connection waits for.
+enum Wake {
+    Shutdown,
+    Closed(CloseReason),
+    Written(io::Result<usize>),
+    Read(io::Result<usize>),
+    Timer,
+}
+
+impl Connection {
+    async fn run(mut self, read_buffer: usize) {
+        let end = match self.serve(read_buffer).await {
+            Err(end) => end,
+            Ok(never) => match never {},
+        };
+        let why = self.describe(&end);
+        self.end_publish(&why);
+        match end {
+            End::Gone(_) => tracing::debug!("connection ended: {why}"),
+            End::Offence(error) => {
+                if let Some(unsaid) = self.admission.complain(self.peer.ip(), Instant::now()) {
+                    tracing::warn!(unsaid, "connection ended: {error}");
+                }
+                if matches!(error, SessionError::IdleTimeout(_)) {
+                    self.session.close(&Farewell::Idle);
+                    self.say_goodbye().await;
+                }
+            }
+            End::Farewell(farewell) => {
+                self.session.close(&farewell);
+                self.say_goodbye().await;
+            }
+            End::Said => self.say_goodbye().await,
+        }
+        let ignored = self.session.ignored();
+        if ignored != Default::default() {
+            tracing::debug!(
+                ignored.messages,
+                ignored.commands,
+                "not everything was understood"
+            );
+        }
+    }
+
+    async fn serve(&mut self, read_buffer: usize) -> Result<std::convert::Infallible, End> {
+        let shutdown = self.cx.shutdown();
+        let mut stop = pin!(shutdown.requested());
+        let mut timer = pin!(sleep_until(self.session.poll_timeout().into()));
+        let mut buffer = vec![0; read_buffer / 16];
+        loop {
+            if self.pending.is_empty() {
+                self.pending = self.session.poll_transmit().unwrap_or_default();
+            }
+            let (mut reader, mut writer) = self.socket.split();
+            let wake = tokio::select! {
+                biased;
+                () = &mut stop => Wake::Shutdown,
+                reason = closed(&mut self.live) => Wake::Closed(reason),
+                written = writer.write(&self.pending), if !self.pending.is_empty() => {
+                    Wake::Written(written)
+                }
+                read = reader.read(&mut buffer) => Wake::Read(read),
+                () = &mut timer => Wake::Timer,
+            };
+            match wake {
+                Wake::Shutdown => return Err(End::Farewell(Farewell::Shutdown)),
+                Wake::Closed(reason) => return Err(End::Farewell(farewell(reason))),
+                Wake::Written(Ok(count)) => self.pending.advance(count),
+                Wake::Read(Ok(0)) => return Err(End::Gone(None)),
+                Wake::Read(Ok(count)) => {
+                    let input = buffer.get(..count).unwrap_or_default();
+                    self.take(input, Instant::now()).await?;
+                    // A publisher of many bits is read in larger pieces.
+                    if count == buffer.len() && count < read_buffer {
+                        buffer.resize((count * 2).min(read_buffer), 0);
+                    }
+                }
+                Wake::Timer => self.session.handle_timeout(Instant::now())?,
+                Wake::Written(Err(error)) | Wake::Read(Err(error)) => {
+                    return Err(End::Gone(Some(error)));
+                }
+            }
+            // The timer is set anew when it is too late, or has run out: not
+            // for every read.
+            let deadline = self.session.poll_timeout().into();
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+        }
+    }
+
+    /// Feeds the session and acts on its events.
+    async fn take(&mut self, mut input: &[u8], now: Instant) -> Result<(), End> {
+        while let Some(event) = self.session.handle_input(&mut input, now)? {
+            match event {
+                Event::Media(media) => {
+                    if let Some(live) = &mut self.live {
+                        live.to_bus.push(media, now)?;
+                    }
+                }
+                Event::Publish(request) => self.publish(request).await,
+                Event::Unpublished => self.end_publish("the publisher ended it"),
+                Event::Refused(Refused::Publish(error)) => self.refused(&error.to_string()),
+                Event::Refused(Refused::Play) => {
+                    tracing::info!("play refused: streams are not given out over RTMP");
+                }
+            }
+        }
+        if self.session.is_closed() {
+            Err(End::Said)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn publish(&mut self, request: PublishRequest) {
+        let PublishRequest {
+            key,
+            parameters,
+            agent,
+        } = request;
+        tracing::Span::current().record("stream", key.as_str());
+        let parameter = |name| parameters.get(name).map(ToOwned::to_owned);
+        let password = parameter("pass").or_else(|| parameter("password"));
+        let credentials = Credentials::none()
+            .with_token(parameter("token"))
+            .with_user(parameter("user"), password);
+        let publish = Publish::new(key)
+            .from_peer(self.peer)
+            .with_credentials(credentials);
+        let shutdown = self.cx.shutdown();
+        let answer = tokio::select! {
+            () = shutdown.requested() => Err(PublishError::ShuttingDown.into()),
+            answer = self.cx.publish(publish) => answer,
+        };
+        match answer {
+            Ok(publisher) => {
+                let now = Instant::now();
+                let to_bus = ToBus::new(publisher, &agent, now);
+                tracing::info!(agent, "publishing");
+                self.live = Some(Live {
+                    closed: Box::pin(to_bus.closed()),
+                    to_bus,
+                });
+                self.session.accept(now);
+            }
+            Err(error) => {
+                let rejection = match &error {
+                    PublishRefused::Denied(_) => Rejection::Denied,
+                    PublishRefused::Registry(PublishError::Busy(_)) => Rejection::BadName,
+                    _ => Rejection::Failed,
+                };
+                let why = error.to_string();
+                self.session.reject(rejection, &why);
+                self.refused(&why);
+            }
+        }
+    }
+
+    fn refused(&self, why: &str) {
+        if let Some(unsaid) = self.admission.complain(self.peer.ip(), Instant::now()) {
+            tracing::warn!(unsaid, "publish refused: {why}");
+        }
+    }
+
+    /// Lets the publish in force go: the stream waits for it to come back.
+    fn end_publish(&mut self, why: &str) {
+        if let Some(Live { to_bus, .. }) = self.live.take() {
+            let counts = to_bus.counts();
+            let seconds = to_bus.begun().elapsed().as_secs_f64();
+            tracing::info!(
+                seconds,
+                counts.bytes,
+                counts.dropped,
+                "publish ended: {why}"
+            );
+        }
+    }
+
+    fn describe(&self, end: &End) -> String {
+        match end {
+            End::Gone(None) => "the publisher closed the connection".to_owned(),
+            End::Gone(Some(error)) => format!("the connection was lost: {error}"),
+            End::Offence(error) => error.to_string(),
+            End::Farewell(farewell) => farewell.to_string(),
+            End::Said => "refused".to_owned(),
+        }
+    }
+
+    /// Writes what is left, closes, and waits for the peer to close as well: a
+    /// socket that is closed with unread bytes in it takes the last words back.
+    async fn say_goodbye(&mut self) {
+        let goodbye = async {
+            loop {
+                self.socket.write_all_buf(&mut self.pending).await?;
+                match self.session.poll_transmit() {
+                    Some(bytes) => self.pending = bytes,
+                    None => break,
+                }
+            }
+            self.socket.shutdown().await?;
+            let mut unread = vec![0; 4 << 10];
+            while self.socket.read(&mut unread).await? > 0 {}
+            Ok::<_, io::Error>(())
+        };
+        // Whether the peer has heard it is its own affair.
+        let _ = timeout(LINGER, goodbye).await;
+    }
+}
+
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        Self::Offence(error)
+    }
+}
+
+impl From<Stop> for End {
+    fn from(stop: Stop) -> Self {
+        Self::Farewell(match stop {
+            Stop::Closed(reason) => farewell(reason),
+            Stop::Unusable(why) => Farewell::Unusable(why),
+        })
+    }
+}
+
+/// Waits for the end of the publish from outside; without one, for ever.
+async fn closed(live: &mut Option<Live>) -> CloseReason {
+    match live {
+        Some(live) => live.closed.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn farewell(reason: CloseReason) -> Farewell {
+    match reason {
+        CloseReason::TakenOver => Farewell::TakenOver,
+        CloseReason::Idle => Farewell::Idle,
+        CloseReason::Shutdown => Farewell::Shutdown,
+        _ => Farewell::Kicked,
+    }
+}

@@ -1,0 +1,218 @@
+//! Where RTMP meets the bus: messages in, frames out through a [`Feed`].
+
+use std::time::Instant;
+
+use rillcast_core::{CloseReason, Closed, MediaKind as TrackKind, Publisher};
+use rillcast_media::{Feed, SourceItem, flv};
+
+use crate::proto::{Media, MediaKind};
+
+/// One accepted publish: the demuxer of its messages and the feed to the bus.
+#[derive(Debug)]
+pub(crate) struct ToBus {
+    feed: Feed,
+    demuxer: flv::Demuxer,
+    begun: Instant,
+    counts: Counts,
+    /// Kinds of media of which it was said that they are not carried.
+    unsupported_said: Vec<TrackKind>,
+}
+
+/// What a publish came to, for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Bytes of all messages.
+    pub(crate) bytes: u64,
+    /// Messages of which nothing reached the bus because of an error.
+    pub(crate) dropped: u64,
+}
+
+/// Why a publish cannot go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The stream was ended, or taken over.
+    Closed(CloseReason),
+    /// What is sent cannot be carried; in a sentence for the publisher.
+    Unusable(String),
+}
+
+impl ToBus {
+    /// Begins a publish of the client that calls itself `agent`.
+    pub(crate) fn new(mut publisher: Publisher, agent: &str, now: Instant) -> Self {
+        set_encoder(&mut publisher, agent);
+        Self {
+            feed: Feed::new(publisher),
+            demuxer: flv::Demuxer::new(),
+            begun: now,
+            counts: Counts::default(),
+            unsupported_said: Vec::new(),
+        }
+    }
+
+    /// Puts what a message holds on the bus.
+    ///
+    /// A message that is broken is dropped and counted; the first one of a
+    /// publish is worth a line in the log, which the caller's span completes.
+    pub(crate) fn push(&mut self, media: Media, received: Instant) -> Result<(), Stop> {
+        let Media {
+            kind,
+            timestamp,
+            body,
+        } = media;
+        self.counts.bytes += u64::try_from(body.len()).unwrap_or_default();
+        let items = match kind {
+            MediaKind::Video => self.demuxer.video(timestamp, body, received),
+            MediaKind::Audio => self.demuxer.audio(timestamp, body, received),
+            MediaKind::Script => self.script(&body),
+        };
+        match items {
+            Ok(items) => {
+                for item in items {
+                    self.feed.push(item)?;
+                }
+                Ok(())
+            }
+            Err(error) => self.drop_message(&error),
+        }
+    }
+
+    /// Waits until the publish is ended from outside; owns what it needs.
+    pub(crate) fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        self.feed.publisher().closed()
+    }
+
+    /// When it began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// What it came to so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn script(&mut self, body: &[u8]) -> Result<Vec<SourceItem>, flv::Error> {
+        let items = self.demuxer.script(body)?;
+        let metadata = self.demuxer.metadata();
+        if let Some(encoder) = metadata.and_then(|metadata| metadata.encoder.as_deref()) {
+            set_encoder(self.feed.publisher_mut(), encoder);
+        }
+        Ok(items)
+    }
+
+    fn drop_message(&mut self, error: &flv::Error) -> Result<(), Stop> {
+        let first = self.counts.dropped == 0;
+        self.counts.dropped += 1;
+        if let Some(unsupported) = error.unsupported() {
+            // Sound may be missing from a picture, but not the other way round.
+            if unsupported.kind() == TrackKind::Video {
+                return Err(Stop::Unusable(unsupported.to_string()));
+            }
+            if !self.unsupported_said.contains(&unsupported.kind()) {
+                self.unsupported_said.push(unsupported.kind());
+                tracing::warn!("{unsupported}: the stream goes on without it");
+            }
+        } else if first {
+            tracing::warn!(%error, "a message is dropped; more of these are only counted");
+        }
+        Ok(())
+    }
+}
+
+impl From<Closed> for Stop {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed.reason)
+    }
+}
+
+/// Notes what the publisher calls itself, as far as it is fit to be shown.
+fn set_encoder(publisher: &mut Publisher, name: &str) {
+    let shown: String = name
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_NAME)
+        .collect();
+    if !shown.is_empty() {
+        publisher.set_metadata(|metadata| metadata.encoder = Some(shown.clone()));
+    }
+}
+
+/// How much of a publisher's name for itself is kept.
+const MAX_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rillcast_core::{BusConfig, StreamHandle, StreamKey};
+
+    use super::*;
+
+    fn to_bus() -> (ToBus, StreamHandle) {
+        let key = StreamKey::parse("live/cam").unwrap();
+        let (publisher, handle) = StreamHandle::new(key, BusConfig::default());
+        (ToBus::new(publisher, "agent\u{7}", Instant::now()), handle)
+    }
+
+    fn message(kind: MediaKind, body: &'static [u8]) -> Media {
+        Media {
+            kind,
+            timestamp: 0,
+            body: Bytes::from_static(body),
+        }
+    }
+
+    #[test]
+    fn broken_messages_are_dropped_and_counted() {
+        let (mut to_bus, handle) = to_bus();
+        let now = Instant::now();
+        for (kind, body) in [
+            (MediaKind::Video, &[0x17][..]),
+            (MediaKind::Video, &[0x17, 1, 0, 0, 0, 1, 2]),
+            (MediaKind::Audio, &[0xAF, 1, 9]),
+            (MediaKind::Script, &[2, 0, 99]),
+        ] {
+            assert_eq!(to_bus.push(message(kind, body), now), Ok(()));
+        }
+        assert_eq!(
+            to_bus.counts(),
+            Counts {
+                bytes: 14,
+                dropped: 4
+            }
+        );
+        assert_eq!(handle.metadata_snapshot().encoder.as_deref(), Some("agent"));
+    }
+
+    #[test]
+    fn video_that_cannot_be_carried_ends_the_publish_and_sound_does_not() {
+        let (mut to_bus, _handle) = to_bus();
+        let now = Instant::now();
+        let mp3 = message(MediaKind::Audio, &[0x2F, 1, 2, 3]);
+        assert_eq!(to_bus.push(mp3.clone(), now), Ok(()));
+        assert_eq!(to_bus.push(mp3, now), Ok(()));
+        let vp6 = message(MediaKind::Video, &[0x14, 0, 0, 0, 0, 1]);
+        let stop = to_bus.push(vp6, now).unwrap_err();
+        assert!(
+            matches!(&stop, Stop::Unusable(why) if why.contains("VP6")),
+            "{stop:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_closed_stops_the_publish() {
+        let (mut to_bus, handle) = to_bus();
+        let closed = to_bus.closed();
+        handle.close(CloseReason::Kicked);
+        assert_eq!(closed.await, CloseReason::Kicked);
+        let header = Bytes::copy_from_slice(&[0xAF, 0, 0x12, 0x10]);
+        let media = Media {
+            kind: MediaKind::Audio,
+            timestamp: 0,
+            body: header,
+        };
+        assert_eq!(
+            to_bus.push(media, Instant::now()),
+            Err(Stop::Closed(CloseReason::Kicked))
+        );
+    }
+}
