@@ -31,6 +31,8 @@ mod slots;
 mod state;
 pub(crate) mod stream;
 mod subscription;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wake;
 mod writer;
 

@@ -22,6 +22,8 @@ use crate::{ByteSize, CloseReason, StreamKey};
 
 mod events;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use events::{Events, StreamEvent};
 pub use request::{PublishError, PublishRequest};
@@ -163,6 +165,7 @@ impl Registry {
             metadata.publisher_addr = request.peer;
             metadata.ingest_protocol = request.protocol.to_owned();
             metadata.announced.clear();
+            metadata.encoder = None;
         });
         table.send(attached.event());
         drop(table);

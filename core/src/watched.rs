@@ -87,3 +87,87 @@ impl<T: fmt::Debug> fmt::Debug for Watched<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::task::{JoinSet, yield_now};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_that_is_there_already_is_not_waited_for() {
+        let watched = Watched::new(7);
+        assert_eq!(*watched.wait_for(|value| *value == 7).await, 7);
+        watched.update(|value| value + 1);
+        assert_eq!(*watched.load(), 8);
+        assert_eq!(watched.waiters(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_that_is_dropped_is_gone() {
+        let watched = Watched::new(0);
+        let waiting = timeout(
+            Duration::from_millis(1),
+            watched.wait_for(|value| *value > 0),
+        );
+        assert!(waiting.await.is_err());
+        assert_eq!(watched.waiters(), 0);
+        watched.store(Arc::new(1));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn everyone_who_waits_sees_every_condition_come_true() {
+        let watched = Arc::new(Watched::new(0_u32));
+        for waiters in [1, 4, 5, 70, 500] {
+            let mut tasks = JoinSet::new();
+            watched.store(Arc::new(0));
+            for waiter in 0..waiters {
+                let watched = Arc::clone(&watched);
+                tasks.spawn(async move {
+                    let want = waiter % 20 + 1;
+                    assert!(*watched.wait_for(|value| *value >= want).await >= want);
+                });
+            }
+            for value in 1..=20 {
+                watched.store(Arc::new(value));
+                yield_now().await;
+            }
+            while let Some(done) = timeout(Duration::from_secs(10), tasks.join_next())
+                .await
+                .expect("a waiter hangs")
+            {
+                done.unwrap();
+            }
+            assert_eq!(watched.waiters(), 0);
+        }
+    }
+
+    #[test]
+    fn storing_outside_of_a_runtime_wakes_all_the_same() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let watched = Arc::new(Watched::new(0));
+        let other = Arc::clone(&watched);
+        let storing = std::thread::spawn(move || {
+            while other.waiters() < 10 {
+                std::thread::yield_now();
+            }
+            other.store(Arc::new(1));
+        });
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for _ in 0..10 {
+                let watched = Arc::clone(&watched);
+                tasks.spawn(async move { *watched.wait_for(|value| *value == 1).await });
+            }
+            while let Some(done) = tasks.join_next().await {
+                assert_eq!(done.unwrap(), 1);
+            }
+        });
+        storing.join().unwrap();
+    }
+}

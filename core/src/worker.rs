@@ -12,6 +12,9 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use crate::bus::{Recv, ResilientSubscription, StreamHandle};
 use crate::sync::{Relaxed, now};
 
+#[cfg(test)]
+mod tests;
+
 /// A consumer of one stream as a state machine: it is given what comes and the
 /// time, and does no IO of its own. The core runs it in a task of the stream's.
 ///

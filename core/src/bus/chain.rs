@@ -205,3 +205,34 @@ impl Point {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::memory::Budget;
+
+    #[test]
+    fn a_long_chain_is_dropped_without_recursion() {
+        let gauge = Arc::new(Gauge::new(Arc::new(Budget::new(u64::MAX))));
+        let first = Block::new(0, 0, 1, &gauge);
+        let mut last = Arc::clone(&first);
+        for base in 1..200_000 {
+            let next = Block::new(base, base, 1, &gauge);
+            last.seal(0, Arc::clone(&next));
+            last = next;
+        }
+        drop(last);
+        assert!(gauge.bytes() > 0);
+        drop(first);
+        assert_eq!(gauge.bytes(), 0);
+    }
+
+    #[test]
+    fn an_entry_is_small_enough_to_stand_inline() {
+        assert!(
+            size_of::<Slot<Entry>>() <= 96,
+            "{}",
+            size_of::<Slot<Entry>>()
+        );
+    }
+}

@@ -21,7 +21,7 @@ use super::state::{CloseReason, Lifecycle};
 use super::stream::{Control, Origin, Stream, session};
 use super::writer::Hold;
 use crate::registry::Home;
-use crate::sync::{AcqRel, Arc, Weak, now};
+use crate::sync::{AcqRel, Arc, Release, Weak, now};
 use crate::{DiscontinuityCause, StreamEvent, StreamKey, Watched};
 
 /// For so long after its end a stream can still be read to the end. What is
@@ -230,6 +230,7 @@ impl Stream {
 /// Ends a stream when its time has come: after the grace time, or when its
 /// publisher is silent. One task per stream; it sleeps.
 async fn keeper(stream: Arc<Stream>) {
+    let stream = &Kept(stream).0;
     loop {
         let (hold, epoch) = {
             let writer = stream.writer.lock();
@@ -260,7 +261,17 @@ async fn keeper(stream: Arc<Stream>) {
         }
     }
     sleep(DRAIN).await;
-    stream.writer.lock().clear(&stream);
+    stream.writer.lock().clear(stream);
+}
+
+/// A stream while it has a keeper. A runtime that shuts down takes the keeper
+/// with it; the stream may find another one.
+struct Kept(Arc<Stream>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.kept.store(false, Release);
+    }
 }
 
 /// A stream that belongs to no registry, with its first publisher.

@@ -10,7 +10,7 @@ use super::life::Close;
 use super::metadata::StreamMetadata;
 use super::state::{CloseReason, Closed};
 use super::stream::{Control, Stream};
-use crate::sync::{Arc, Relaxed, now};
+use crate::sync::{Arc, AtomicU64, Relaxed, now};
 use crate::{Discontinuity, Frame, MediaKind, Track, Watched};
 
 /// Where a publisher that continues a stream takes it up.
@@ -39,6 +39,8 @@ pub struct Publisher {
     grace: Duration,
     resume: Option<ResumePoint>,
     control: Arc<Watched<Control>>,
+    /// How many requests for a keyframe the ingest has been told of.
+    keyframes_seen: Arc<AtomicU64>,
     finished: bool,
 }
 
@@ -56,6 +58,7 @@ impl Publisher {
             grace,
             resume,
             control,
+            keyframes_seen: Arc::default(),
             finished: false,
         }
     }
@@ -183,13 +186,16 @@ impl Publisher {
         self.control.load().closed
     }
 
-    /// Waits until someone asks for a keyframe. The future owns what it needs;
-    /// it sees requests from this call on.
+    /// Waits until someone asks for a keyframe, or has done so since the last
+    /// time that this returned. The future owns what it needs, and may be
+    /// dropped at any time.
     pub fn keyframe_requested(&self) -> impl Future<Output = ()> + Send + 'static {
         let control = Arc::clone(&self.control);
-        let seen = control.load().keyframes;
+        let seen = Arc::clone(&self.keyframes_seen);
         async move {
-            control.wait_for(|control| control.keyframes > seen).await;
+            let asked = |control: &Control| control.keyframes > seen.load(Relaxed);
+            let control = control.wait_for(asked).await;
+            seen.store(control.keyframes, Relaxed);
         }
     }
 

@@ -129,7 +129,9 @@ pub struct Closed {
 }
 
 impl Closed {
-    pub(super) const fn new(reason: CloseReason) -> Self {
+    /// Closed for `reason`.
+    #[must_use]
+    pub const fn new(reason: CloseReason) -> Self {
         Self { reason }
     }
 }

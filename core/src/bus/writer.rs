@@ -13,13 +13,19 @@ use super::chain::{BLOCK, BLOCK_BYTES, Block, Entry, FIRST_BLOCK, Point};
 use super::config::BusConfig;
 use super::configs::Configs;
 use super::memory::Gauge;
-use super::qos::{TrackMeter, nanos};
+use super::qos::TrackMeter;
 use super::state::{CloseReason, Closed};
 use super::stream::Stream;
 use crate::sync::{Arc, Relaxed, Release, Weak};
-use crate::{
-    Discontinuity, DiscontinuityCause, Frame, MediaKind, ResumePoint, Timescale, Track, TrackId,
-};
+use keep::Kept;
+use limits::Limits;
+use track::TrackState;
+
+mod keep;
+mod limits;
+mod track;
+
+use crate::{Discontinuity, DiscontinuityCause, Frame, MediaKind, ResumePoint, Track, TrackId};
 
 /// A video track that has sent nothing for this long no longer holds up those
 /// who would join at the sound.
@@ -71,63 +77,11 @@ pub(crate) struct Writer {
     truncated: bool,
 }
 
-struct Kept {
-    block: Arc<Block>,
-    /// The sequence number behind its last entry, and when that was put;
-    /// meaningless for the block that is written.
-    end: u64,
-    sealed_at: Instant,
-}
-
 struct Gop {
     seq: u64,
     frames: u64,
     bytes: u64,
     since: Instant,
-}
-
-struct TrackState {
-    id: TrackId,
-    kind: Option<MediaKind>,
-    timescale: Option<Timescale>,
-    meter: Arc<TrackMeter>,
-    /// The last publish that announced the track or sent a frame of it.
-    epoch: u64,
-    /// When the track was announced or sent its last frame.
-    alive_at: Instant,
-    last_dts: Option<i64>,
-    step: i64,
-    /// End of the last frame on the stream's time line, and its arrival.
-    end: Option<ResumePoint>,
-    gop_dts: Option<i64>,
-    gop_frames: u64,
-}
-
-/// The numbers of [`BusConfig`] that the writer uses.
-struct Limits {
-    gop_frames: u64,
-    gop_bytes: u64,
-    gop_age: Duration,
-    lag_window: Duration,
-    lag_frames: u64,
-    memory: u64,
-    pinned: u64,
-    audio_join_interval: Duration,
-}
-
-impl Limits {
-    fn new(config: &BusConfig) -> Self {
-        Self {
-            gop_frames: config.gop_cache,
-            gop_bytes: config.gop_cache_bytes.0,
-            gop_age: config.gop_cache_age.0,
-            lag_window: config.lag_window.0,
-            lag_frames: config.lag_frames,
-            memory: config.memory.0,
-            pinned: config.pinned_limit.0,
-            audio_join_interval: config.audio_join_interval.0,
-        }
-    }
 }
 
 impl Writer {
@@ -206,11 +160,12 @@ impl Writer {
         let role = self.role(at, now);
         let bytes = frame.payload.len();
         let received = frame.received;
+        let (epoch, interval) = (self.epoch, self.limits.audio_join_interval);
         let Some(track) = self.tracks.get_mut(at) else {
             return;
         };
         track.meter.record(stream.age(now), bytes, frame.keyframe);
-        track.advance(&frame, now, self.epoch);
+        track.advance(&frame, now, epoch);
         let join = frame.keyframe
             && match role {
                 Role::Primary => {
@@ -219,9 +174,9 @@ impl Writer {
                 }
                 Role::Interval => {
                     self.gop.is_none()
-                        || self.joined_at.is_none_or(|at| {
-                            now.saturating_duration_since(at) >= self.limits.audio_join_interval
-                        })
+                        || self
+                            .joined_at
+                            .is_none_or(|at| now.saturating_duration_since(at) >= interval)
                 }
                 Role::Other => false,
             };
@@ -230,7 +185,8 @@ impl Writer {
         }
         let entry = Entry::Frame {
             join,
-            dependent: !frame.keyframe,
+            // Data has no keyframes to wait for.
+            dependent: !frame.keyframe && track.kind != Some(MediaKind::Data),
             frame,
         };
         let rolled = self.append(stream, entry, now);
@@ -312,30 +268,6 @@ impl Writer {
         stream.closed.store(true, Release);
     }
 
-    /// Lets go of everything that was put. Readers that have not read it yet
-    /// find the end of the chain.
-    pub(crate) fn clear(&mut self, stream: &Stream) {
-        self.gop = None;
-        stream.store_join(None, &self.configs);
-        if let Some(expired) = self.expired.upgrade() {
-            expired.cut();
-        }
-        let next = Block::new(self.seq, self.frames, 1, &self.gauge);
-        self.block.seal(self.len, Arc::clone(&next));
-        stream.head.store(Arc::clone(&next));
-        for kept in self.kept.drain(..) {
-            kept.block.cut();
-        }
-        self.kept.push_back(Kept {
-            block: Arc::clone(&next),
-            end: 0,
-            sealed_at: crate::sync::now(),
-        });
-        self.block = next;
-        (self.len, self.block_bytes, self.sealed_bytes) = (0, 0, 0);
-        self.gauge.set_kept(self.kept_bytes());
-    }
-
     /// Bytes that the stream keeps for its readers.
     fn kept_bytes(&self) -> u64 {
         self.sealed_bytes + self.block.charge.bytes()
@@ -348,19 +280,8 @@ impl Writer {
         }
         let meter = Arc::new(TrackMeter::new(id, stream.age(now)));
         stream.add_meter(&meter);
-        self.tracks.push(TrackState {
-            id,
-            kind: None,
-            timescale: None,
-            meter,
-            epoch: self.epoch,
-            alive_at: now,
-            last_dts: None,
-            step: 0,
-            end: None,
-            gop_dts: None,
-            gop_frames: 0,
-        });
+        self.tracks
+            .push(TrackState::new(id, meter, self.epoch, now));
         self.tracks.len() - 1
     }
 
@@ -510,59 +431,6 @@ impl Writer {
         self.gauge.set_kept(self.kept_bytes());
         full
     }
-
-    /// Lets go of blocks that nobody needs or that there is no room for.
-    fn expire(&mut self, stream: &Stream, now: Instant) {
-        while self.kept.len() > 1 {
-            let Some(first) = self.kept.front() else {
-                break;
-            };
-            let end = first.end;
-            let needed = self.gop.as_ref().is_some_and(|gop| gop.seq < end);
-            let old = !needed
-                && (now.saturating_duration_since(first.sealed_at) >= self.limits.lag_window
-                    || self.seq - end >= self.limits.lag_frames);
-            let kept = self.kept_bytes();
-            let crowded = kept > self.limits.memory || self.gauge.must_shrink(kept);
-            if !old && !crowded {
-                break;
-            }
-            if needed {
-                // Before the cut: a reader that comes to it must not find a
-                // join point that lies behind it.
-                self.drop_gop(stream);
-            }
-            self.expire_first();
-        }
-        self.release_laggards(stream);
-    }
-
-    /// Takes their blocks from readers that fell out of what is kept, the
-    /// oldest first, where they hold more than they may.
-    fn release_laggards(&self, stream: &Stream) {
-        let pinned = || self.gauge.bytes().saturating_sub(self.kept_bytes());
-        let crowded = pinned() > 0 && self.gauge.must_shrink(self.gauge.bytes());
-        if pinned() <= self.limits.pinned && !crowded {
-            return;
-        }
-        // Down to half, so that this need not be done for every block.
-        let target = if crowded { 0 } else { self.limits.pinned / 2 };
-        let oldest = self.kept.front().map_or(self.seq, |first| first.block.base);
-        stream.release_laggards(oldest, || pinned() > target);
-    }
-
-    fn expire_first(&mut self) {
-        let Some(first) = self.kept.pop_front() else {
-            return;
-        };
-        self.sealed_bytes = self.sealed_bytes.saturating_sub(first.block.charge.bytes());
-        // Whoever still reads the block before may not lead others here.
-        if let Some(before) = self.expired.upgrade() {
-            before.cut();
-        }
-        self.expired = Arc::downgrade(&first.block);
-        self.gauge.set_kept(self.kept_bytes());
-    }
 }
 
 /// What a keyframe of a track means to readers that join.
@@ -574,37 +442,4 @@ enum Role {
     Interval,
     /// None is.
     Other,
-}
-
-impl TrackState {
-    fn advance(&mut self, frame: &Frame, now: Instant, epoch: u64) {
-        self.epoch = epoch;
-        self.alive_at = now;
-        if let Some(last) = self.last_dts {
-            self.step = frame.dts.saturating_sub(last).max(0);
-        }
-        self.last_dts = Some(frame.dts);
-        if let Some(timescale) = self.timescale {
-            let duration = frame
-                .duration
-                .map_or(self.step, |duration| i64::from(duration.get()));
-            self.end = Some(ResumePoint {
-                time: timescale.to_nanos(frame.dts.saturating_add(duration)),
-                at: frame.received,
-            });
-        }
-    }
-
-    /// Measures the GOP that the keyframe at `dts` ends.
-    fn close_gop(&mut self, stream: &Stream, dts: i64) {
-        if let (Some(start), Some(timescale)) = (self.gop_dts, self.timescale) {
-            let length = timescale.to_duration(dts.saturating_sub(start));
-            stream.counters.gop_nanos.store(nanos(length), Relaxed);
-        }
-        if self.gop_dts.is_some() {
-            stream.counters.gop_frames.store(self.gop_frames, Relaxed);
-        }
-        self.gop_dts = Some(dts);
-        self.gop_frames = 0;
-    }
 }

@@ -87,7 +87,7 @@ impl Reader {
             reader.leave();
         } else {
             reader.place = Some(reader.stream.readers.add(&reader.cursor));
-            if reader.waiting && reader.seq > 0 {
+            if reader.waiting && reader.frames > 0 {
                 reader.stream.request_keyframe();
             }
         }
@@ -352,10 +352,14 @@ impl Reader {
         let head = self.live();
         let join = self.stream.join.load_full();
         let point = join.point.clone().filter(|point| point.seq() >= self.seq);
-        self.waiting = point.is_none() && self.resilient;
-        self.lagging = self.waiting;
+        // One that has not started yet misses nothing, and still starts at a keyframe.
+        let started = !self.waiting || self.lagging;
+        self.waiting = point.is_none() && (self.resilient || !started);
+        self.lagging = self.waiting && started;
         let point = point.unwrap_or(head);
-        self.missed += point.frames.saturating_sub(self.frames);
+        if started {
+            self.missed += point.frames.saturating_sub(self.frames);
+        }
         self.opened = [0; 4];
         self.pending = Some((Arc::clone(&join.configs), 0));
         self.go_to(point);

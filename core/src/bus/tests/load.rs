@@ -1,0 +1,236 @@
+//! The same promises while everything happens at once.
+
+use std::time::Duration;
+
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout;
+
+use super::*;
+use crate::{CloseReason, JoinAt, PublishRequest, Registry};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Reads on until the end, and checks that numbers go up by one but where a
+/// lag says how many are missing, and that reading starts at keyframes.
+/// Gives the first number, the one behind the last, and the count of breaks.
+async fn follow(mut reader: ResilientSubscription, until: u32) -> (u32, u32, u32) {
+    let (mut first, mut next, mut breaks, mut at_start) = (None, 0, 0, true);
+    loop {
+        match reader.recv().await {
+            Recv::Track(_) => {}
+            Recv::Frame(frame) => {
+                let number = number(&frame);
+                if at_start {
+                    assert!(frame.keyframe, "starts at {number}");
+                    if first.is_none() {
+                        (first, next) = (Some(number), number);
+                    }
+                }
+                assert_eq!(number, next);
+                next += 1;
+                at_start = false;
+                if next == until {
+                    break;
+                }
+            }
+            Recv::Lagged { skipped } => {
+                next += u32::try_from(skipped).unwrap();
+                at_start = true;
+            }
+            Recv::Discontinuity(_) => breaks += 1,
+            Recv::Ended => break,
+        }
+    }
+    (first.unwrap_or(next), next, breaks)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_join_at_speed_see_neither_gap_nor_duplicate() {
+    let frames = 40_000;
+    let (mut publisher, handle) = stream(BusConfig::default());
+    publish(&mut publisher, "tv");
+    let publishing = tokio::spawn(async move {
+        for number in 0..frames {
+            publisher
+                .publish_frame(frame(VIDEO, number, number % 60 == 0))
+                .unwrap();
+            if number % 16 == 0 {
+                yield_now().await;
+            }
+        }
+        publisher.finish();
+    });
+    let mut readers = JoinSet::new();
+    let mut joined = 0;
+    while !publishing.is_finished() {
+        for _ in 0..4 {
+            // Some leave soon, some stay to the end.
+            let until = if joined % 3 == 0 { u32::MAX } else { 0 };
+            let reader = handle.subscribe_resilient();
+            let until = if until == 0 {
+                u32::try_from(reader.position()).unwrap() + 700
+            } else {
+                until
+            };
+            readers.spawn(follow(reader, until));
+            joined += 1;
+        }
+        if joined > 600 {
+            break;
+        }
+        for _ in 0..20 {
+            yield_now().await;
+        }
+    }
+    timeout(PATIENCE, publishing).await.unwrap().unwrap();
+    while let Some(read) = timeout(PATIENCE, readers.join_next())
+        .await
+        .expect("a reader hangs")
+    {
+        let (first, next, _) = read.unwrap();
+        assert_eq!(first % 60, 0);
+        assert!(next <= frames);
+    }
+    assert!(joined > 50, "{joined}");
+    let qos = handle.qos();
+    assert_eq!(qos.frames, u64::from(frames));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_fall_behind_count_exactly() {
+    let (mut publisher, handle) = stream(BusConfig {
+        lag_frames: 64,
+        ..BusConfig::default()
+    });
+    publish(&mut publisher, "tv");
+    publish_video(&mut publisher, 0..1, 1);
+    let mut readers = JoinSet::new();
+    for _ in 0..200 {
+        readers.spawn(follow(handle.subscribe_resilient(), u32::MAX));
+    }
+    for number in 1..30_000 {
+        publisher
+            .publish_frame(frame(VIDEO, number, number % 90 == 0))
+            .unwrap();
+        if number % 500 == 0 {
+            yield_now().await;
+        }
+    }
+    publisher.finish();
+    let mut lagged = 0;
+    while let Some(read) = timeout(PATIENCE, readers.join_next())
+        .await
+        .expect("a reader hangs")
+    {
+        let (_, next, _) = read.unwrap();
+        assert_eq!(next, 30_000);
+        lagged += 1;
+    }
+    assert_eq!(lagged, 200);
+    assert!(handle.qos().lagged > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_under_load_ends_every_reader() {
+    for round in 0..30 {
+        let (mut publisher, handle) = stream(BusConfig::default());
+        let mut readers = JoinSet::new();
+        for _ in 0..100 {
+            readers.spawn(follow(
+                handle.subscribe_at(JoinAt::Keyframe).resilient(),
+                u32::MAX,
+            ));
+        }
+        let publishing = tokio::spawn(async move {
+            for number in 0.. {
+                if publisher
+                    .publish_frame(frame(VIDEO, number, number % 30 == 0))
+                    .is_err()
+                {
+                    return number;
+                }
+                if number % 8 == 0 {
+                    yield_now().await;
+                }
+            }
+            0
+        });
+        for _ in 0..round {
+            yield_now().await;
+        }
+        handle.close(CloseReason::Kicked);
+        let published = timeout(PATIENCE, publishing)
+            .await
+            .expect("the publisher hangs")
+            .unwrap();
+        while let Some(read) = timeout(PATIENCE, readers.join_next())
+            .await
+            .expect("a reader hangs")
+        {
+            // What was published before the end was read.
+            assert!(read.unwrap().1 <= published);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_that_come_and_go_under_load_are_one_stream() {
+    let registry = Registry::default();
+    let request = || PublishRequest::new(key(), "test");
+    let mut publisher = registry.publish(request()).unwrap();
+    let handle = publisher.handle();
+    publish(&mut publisher, "tv V0");
+    let mut readers = JoinSet::new();
+    for _ in 0..50 {
+        readers.spawn(follow(handle.subscribe_resilient(), u32::MAX));
+    }
+    let mut number = 1;
+    let mut epochs = 1;
+    for _ in 0..40 {
+        drop(publisher);
+        publisher = registry.publish(request()).unwrap();
+        epochs += 1;
+        for _ in 0..50 {
+            let keyframe = number % 50 == 1;
+            publisher
+                .publish_frame(frame(VIDEO, number, keyframe))
+                .unwrap();
+            number += 1;
+        }
+        yield_now().await;
+    }
+    assert_eq!(handle.epoch(), epochs);
+    publisher.finish();
+    while let Some(read) = timeout(PATIENCE, readers.join_next())
+        .await
+        .expect("a reader hangs")
+    {
+        let (first, next, breaks) = read.unwrap();
+        assert_eq!((first, next), (0, number));
+        assert!(breaks <= 40, "{breaks}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_readers_that_stand_still_cost_the_others_nothing() {
+    let (mut publisher, handle) = stream(BusConfig {
+        pinned_limit: ByteSize(256 << 10),
+        ..BusConfig::default()
+    });
+    publish_video(&mut publisher, 0..1, 1);
+    let stuck: Vec<_> = (0..1_000).map(|_| handle.subscribe_resilient()).collect();
+    let healthy = tokio::spawn(follow(handle.subscribe_resilient(), u32::MAX));
+    for number in 1..20_000 {
+        publisher
+            .publish_frame(frame(VIDEO, number, number % 60 == 0))
+            .unwrap();
+        if number % 4 == 0 {
+            yield_now().await;
+        }
+    }
+    assert!(handle.memory().pinned < 512 << 10, "{:?}", handle.memory());
+    publisher.finish();
+    let (first, next, _) = timeout(PATIENCE, healthy).await.unwrap().unwrap();
+    assert_eq!((first, next), (0, 20_000));
+    drop(stuck);
+}
