@@ -28,7 +28,7 @@ struct State {
     full_said: bool,
     addresses: HashMap<IpAddr, Address>,
     /// When an address was last complained about, and how often since.
-    complaints: HashMap<IpAddr, Complaint>,
+    complaints: HashMap<(IpAddr, Offence), Complaint>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +41,15 @@ struct Address {
 struct Complaint {
     at: Instant,
     since: u64,
+}
+
+/// What an address is complained about; each is said by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Offence {
+    /// It asks for what it cannot have.
+    Refused,
+    /// It breaks a rule of the protocol, or a bound.
+    Broken,
 }
 
 /// A connection's place; dropping it frees the place.
@@ -110,10 +119,10 @@ impl Admission {
 
     /// Whether an offence of `address` is worth a line in the log, and if so,
     /// how many went unsaid since the line before.
-    pub(crate) fn complain(&self, address: IpAddr, now: Instant) -> Option<u64> {
-        let network = network(address);
+    pub(crate) fn complain(&self, address: IpAddr, offence: Offence, now: Instant) -> Option<u64> {
+        let subject = (network(address), offence);
         let mut state = self.inner.lock();
-        if let Some(complaint) = state.complaints.get_mut(&network) {
+        if let Some(complaint) = state.complaints.get_mut(&subject) {
             if now.saturating_duration_since(complaint.at) < COMPLAINT_PERIOD {
                 complaint.since += 1;
                 return None;
@@ -130,7 +139,7 @@ impl Admission {
         }
         state
             .complaints
-            .insert(network, Complaint { at: now, since: 0 });
+            .insert(subject, Complaint { at: now, since: 0 });
         Some(0)
     }
 }
@@ -201,16 +210,25 @@ mod tests {
     fn an_offender_is_named_once_in_a_while() {
         let admission = Admission::new(1, 1);
         let start = Instant::now();
-        let complain =
-            |seconds| admission.complain(ip("10.0.0.1"), start + Duration::from_secs(seconds));
+        let complain = |seconds| {
+            admission.complain(
+                ip("10.0.0.1"),
+                Offence::Broken,
+                start + Duration::from_secs(seconds),
+            )
+        };
         assert_eq!(complain(0), Some(0));
         for second in 1..60 {
             assert_eq!(complain(second), None);
         }
         assert_eq!(complain(61), Some(59));
         assert_eq!(complain(62), None);
+        assert_eq!(
+            admission.complain(ip("10.0.0.1"), Offence::Refused, start),
+            Some(0)
+        );
         for offender in 0..3 * u32::try_from(MAX_OFFENDERS).unwrap() {
-            admission.complain(IpAddr::from(offender.to_be_bytes()), start);
+            admission.complain(IpAddr::from(offender.to_be_bytes()), Offence::Broken, start);
             assert!(admission.inner.lock().complaints.len() <= MAX_OFFENDERS);
         }
     }

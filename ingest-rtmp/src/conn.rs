@@ -16,10 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use tracing::Instrument;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Offence};
 use crate::config::Config;
 use crate::proto::{Event, Farewell, PublishRequest, Refused, Rejection, Session, SessionError};
-use crate::to_bus::{Stop, ToBus};
+use crate::to_bus::{Counts, Stop, ToBus};
 
 /// How long a peer has to read the last words, after which it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
@@ -97,9 +97,7 @@ impl Connection {
         match end {
             End::Gone(_) => tracing::debug!("connection ended: {why}"),
             End::Offence(error) => {
-                if let Some(unsaid) = self.admission.complain(self.peer.ip(), Instant::now()) {
-                    tracing::warn!(unsaid, "connection ended: {error}");
-                }
+                self.complain(Offence::Broken, format_args!("connection ended: {error}"));
                 if matches!(error, SessionError::IdleTimeout(_)) {
                     self.session.close(&Farewell::Idle);
                     self.say_goodbye().await;
@@ -216,6 +214,7 @@ impl Connection {
             Ok(publisher) => {
                 let now = Instant::now();
                 let to_bus = ToBus::new(publisher, &agent, now);
+                let agent = (!agent.is_empty()).then_some(agent.as_str());
                 tracing::info!(agent, "publishing");
                 self.live = Some(Live {
                     closed: Box::pin(to_bus.closed()),
@@ -237,22 +236,27 @@ impl Connection {
     }
 
     fn refused(&self, why: &str) {
-        if let Some(unsaid) = self.admission.complain(self.peer.ip(), Instant::now()) {
-            tracing::warn!(unsaid, "publish refused: {why}");
+        self.complain(Offence::Refused, format_args!("publish refused: {why}"));
+    }
+
+    /// One line per offender and period, with the count of those that went
+    /// unsaid since the last one.
+    fn complain(&self, offence: Offence, what: std::fmt::Arguments<'_>) {
+        if let Some(unsaid) = self
+            .admission
+            .complain(self.peer.ip(), offence, Instant::now())
+        {
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            tracing::warn!(unsaid, "{what}");
         }
     }
 
     /// Lets the publish in force go: the stream waits for it to come back.
     fn end_publish(&mut self, why: &str) {
         if let Some(Live { to_bus, .. }) = self.live.take() {
-            let counts = to_bus.counts();
-            let seconds = to_bus.begun().elapsed().as_secs_f64();
-            tracing::info!(
-                seconds,
-                counts.bytes,
-                counts.dropped,
-                "publish ended: {why}"
-            );
+            let Counts { bytes, dropped } = to_bus.counts();
+            let seconds = to_bus.begun().elapsed().as_secs();
+            tracing::info!(seconds, bytes, dropped, "publish ended: {why}");
         }
     }
 

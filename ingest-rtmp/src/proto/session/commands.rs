@@ -202,16 +202,14 @@ fn enhanced(properties: &mut Object) {
     properties.push("capsEx", CAPS_EX);
 }
 
-/// What the FLV demuxer takes in by the four-character codes of Enhanced RTMP.
-/// H.264 and AAC come in their old form, which needs no mention; a code joins
-/// when the demuxer carries it.
-const VIDEO_CODECS: &[&str] = &[];
-const AUDIO_CODECS: &[&str] = &[];
+/// The codecs that the FLV demuxer takes in, by their four-character codes.
+const VIDEO_CODECS: &[&str] = &["avc1"];
+const AUDIO_CODECS: &[&str] = &["mp4a"];
 /// FourCcInfoMask of Enhanced RTMP v2: neither decoded nor encoded here.
 const CAN_FORWARD: f64 = 4.0;
-/// CapsExMask of Enhanced RTMP v2: no reconnect request, multitrack, ModEx or
-/// nanoseconds.
-const CAPS_EX: f64 = 0.0;
+/// CapsExMask of Enhanced RTMP v2: ModEx packets are read. No reconnect
+/// request is sent, several tracks and nanoseconds are not carried.
+const CAPS_EX: f64 = 4.0;
 
 /// Clients look for "FMS/" and a version of at least 3 before they trust a
 /// server with H.264.
@@ -221,3 +219,43 @@ const CAPABILITIES: f64 = 31.0;
 
 /// How much of a peer's own words is kept and shown.
 const MAX_SHOWN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rillcast_media::flv;
+
+    use super::*;
+
+    /// What is promised to clients is what the demuxer does: a codec that joins
+    /// there joins here.
+    #[test]
+    fn the_codecs_on_offer_are_those_that_are_carried() {
+        // A sequence start, type 0, of each codec that Enhanced RTMP names.
+        let carried = |first: u8, code: &str, video: bool| {
+            let body = [&[first], code.as_bytes(), &[1; 40]].concat();
+            let mut demuxer = flv::Demuxer::new();
+            let now = Instant::now();
+            let items = match video {
+                true => demuxer.video(0, body.into(), now),
+                false => demuxer.audio(0, body.into(), now),
+            };
+            items.map_or_else(|error| error.unsupported().is_none(), |_| true)
+        };
+        for code in ["avc1", "hvc1", "vvc1", "av01", "vp08", "vp09"] {
+            assert_eq!(
+                carried(0x90, code, true),
+                VIDEO_CODECS.contains(&code),
+                "{code}"
+            );
+        }
+        for code in ["mp4a", "Opus", "fLaC", ".mp3", "ac-3", "ec-3"] {
+            assert_eq!(
+                carried(0x90, code, false),
+                AUDIO_CODECS.contains(&code),
+                "{code}"
+            );
+        }
+    }
+}

@@ -222,15 +222,13 @@ fn an_enhanced_client_learns_what_can_be_taken_in() {
     ] {
         let pair = Pair::connected(asked.with("app", "live"));
         let properties = pair.answer(1.0).unwrap().object();
-        // None by a code of its own yet, and that is said.
-        assert_eq!(
-            properties.get("fourCcList"),
-            Some(&Value::StrictArray(vec![]))
-        );
-        for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
-            assert_eq!(properties.get(map), Some(&Object::new().into()), "{map}");
-        }
-        assert_eq!(properties.get("capsEx").unwrap().as_f64(), Some(0.0));
+        let list = Value::StrictArray(vec!["avc1".into(), "mp4a".into()]);
+        assert_eq!(properties.get("fourCcList"), Some(&list));
+        let can_forward = |code| Value::from(Object::new().with(code, 4.0));
+        let get = |name| properties.get(name).cloned();
+        assert_eq!(get("videoFourCcInfoMap"), Some(can_forward("avc1")));
+        assert_eq!(get("audioFourCcInfoMap"), Some(can_forward("mp4a")));
+        assert_eq!(get("capsEx"), Some(4.0.into()));
     }
 }
 
