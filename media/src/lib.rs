@@ -9,6 +9,7 @@
 //! times are arguments.
 #![forbid(unsafe_code)]
 
+pub mod cmaf;
 pub mod codec;
 mod cursor;
 pub mod delivery;

@@ -1,0 +1,136 @@
+//! What playlists list, and what is held beyond it for those who are late.
+//!
+//! Listed is the window, or three target durations if that is longer. What
+//! leaves the listing is held for as long again and for its own duration (RFC
+//! 8216 section 6.2.2). If that does not fit into the stream's memory, the
+//! listing becomes shorter, but never below three target durations.
+
+use std::time::Duration;
+
+use super::config::CmafConfig;
+use super::track::TrackCutter;
+
+/// Decides which segments are listed and which are held.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The number of the first segment that is listed. Never goes back.
+    pub(super) first: u64,
+    window: Duration,
+    memory: u64,
+}
+
+impl Listing {
+    pub(super) const fn new(config: &CmafConfig) -> Self {
+        Self {
+            first: 0,
+            window: config.window.0,
+            memory: config.memory.0,
+        }
+    }
+
+    /// Moves the listing on and lets go of what need not be held. False if not
+    /// even three target durations fit into memory.
+    pub(super) fn update(&mut self, tracks: &mut [TrackCutter], target: Duration) -> bool {
+        let least = target * 3;
+        let wanted = self.affordable(tracks, least).min(self.window.max(least));
+        self.first = self.first.max(oldest(tracks).unwrap_or(0));
+        while may_go(tracks, self.first, wanted) {
+            self.first += 1;
+        }
+        let listed = longest(tracks, self.first);
+        while let Some(number) = oldest(tracks)
+            && number < self.first
+        {
+            let own = length_of(tracks, number);
+            if longest(tracks, number + 1) < listed * 2 + own {
+                break;
+            }
+            drop_number(tracks, number);
+        }
+        // The estimate above keeps to the bound as long as the bit rate is
+        // even; this keeps to it always.
+        while memory(tracks) > self.memory {
+            let Some(number) = oldest(tracks) else {
+                return false;
+            };
+            if number >= self.first {
+                if !may_go(tracks, number, least) {
+                    return false;
+                }
+                self.first = number + 1;
+            }
+            drop_number(tracks, number);
+        }
+        true
+    }
+
+    /// How long a listing fits into memory, together with what is held for
+    /// each segment after it has left.
+    fn affordable(&self, tracks: &[TrackCutter], least: Duration) -> Duration {
+        let used = u128::from(memory(tracks));
+        let held = longest(tracks, 0);
+        // Before there is enough to judge by, nothing needs to be shortened.
+        if held < least || used * 4 < u128::from(self.memory) {
+            return Duration::MAX;
+        }
+        let fits = held.as_nanos() * u128::from(self.memory) * 9 / 10 / used.max(1);
+        let fits = Duration::from_nanos(u64::try_from(fits).unwrap_or(u64::MAX));
+        (fits / 2).max(least)
+    }
+}
+
+/// Whether the listing may begin after `number`: enough is left in each track.
+fn may_go(tracks: &[TrackCutter], number: u64, wanted: Duration) -> bool {
+    let mut lists = tracks.iter().filter(|track| has(track, number)).peekable();
+    lists.peek().is_some() && lists.all(|track| length_from(track, number + 1) >= wanted)
+}
+
+fn has(track: &TrackCutter, number: u64) -> bool {
+    let first = track.segments.front().map(|segment| segment.number);
+    let last = track.segments.back().map(|segment| segment.number);
+    first.is_some_and(|first| first <= number) && last.is_some_and(|last| last >= number)
+}
+
+/// The number of the oldest segment that is held.
+fn oldest(tracks: &[TrackCutter]) -> Option<u64> {
+    let firsts = tracks.iter().filter_map(|track| track.segments.front());
+    firsts.map(|segment| segment.number).min()
+}
+
+/// The duration of a track's segments from `number` on.
+fn length_from(track: &TrackCutter, number: u64) -> Duration {
+    let from = track.segments.iter().rev();
+    from.take_while(|segment| segment.number >= number)
+        .map(|segment| segment.length())
+        .sum()
+}
+
+fn longest(tracks: &[TrackCutter], number: u64) -> Duration {
+    let lengths = tracks.iter().map(|track| length_from(track, number));
+    lengths.max().unwrap_or_default()
+}
+
+fn length_of(tracks: &[TrackCutter], number: u64) -> Duration {
+    let firsts = tracks.iter().filter_map(|track| track.segments.front());
+    let firsts = firsts.filter(|segment| segment.number == number);
+    firsts
+        .map(|segment| segment.length())
+        .max()
+        .unwrap_or_default()
+}
+
+fn drop_number(tracks: &mut [TrackCutter], number: u64) {
+    for track in tracks {
+        if track
+            .segments
+            .front()
+            .is_some_and(|first| first.number == number)
+        {
+            track.drop_oldest();
+        }
+    }
+}
+
+fn memory(tracks: &[TrackCutter]) -> u64 {
+    tracks.iter().map(TrackCutter::memory).sum()
+}

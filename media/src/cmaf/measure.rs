@@ -1,0 +1,302 @@
+//! What is learnt of a stream before it is cut: how long its frames and GOPs
+//! are, and which track leads.
+//!
+//! All that playlists promise for a session (target duration, part targets,
+//! the date of stream time zero) is decided here, once. Until then frames are
+//! kept, and are cut as if they came afterwards.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rillcast_core::{Discontinuity, Frame, MediaKind, Track, TrackId};
+
+use super::config::CmafConfig;
+use super::part::length;
+use super::rule::PartRule;
+use crate::fmp4;
+
+/// A moment on both clocks: how arrival times become dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock {
+    wall: SystemTime,
+    at: Instant,
+}
+
+impl WallClock {
+    /// The wall clock showed `wall` at the moment `at`.
+    #[must_use]
+    pub const fn new(wall: SystemTime, at: Instant) -> Self {
+        Self { wall, at }
+    }
+
+    /// What the wall clock showed, or will have shown, at `moment`.
+    pub(super) fn date(&self, moment: Instant) -> SystemTime {
+        let date = match moment.checked_duration_since(self.at) {
+            Some(after) => self.wall.checked_add(after),
+            None => self
+                .wall
+                .checked_sub(self.at.saturating_duration_since(moment)),
+        };
+        date.unwrap_or(self.wall)
+    }
+}
+
+/// What came while the stream was measured, in its order.
+#[derive(Debug)]
+pub(super) enum Event {
+    Track(Arc<Track>),
+    Frame(Frame),
+    Discontinuity(Discontinuity),
+    Lost(u64),
+}
+
+/// The measurements of one track.
+#[derive(Debug)]
+pub(super) struct Measure {
+    pub(super) track: Arc<Track>,
+    /// The track as its first frame needs it.
+    pub(super) begun: Arc<Track>,
+    /// The duration that all its frames have stated.
+    stated: Option<u64>,
+    first: Option<i64>,
+    last: Option<i64>,
+    key: Option<i64>,
+    /// The longest distance of two keyframes, in ticks.
+    gop: Option<i64>,
+    durations: Vec<u64>,
+    frames: u64,
+}
+
+impl Measure {
+    pub(super) fn new(track: Arc<Track>) -> Self {
+        Self {
+            begun: Arc::clone(&track),
+            track,
+            stated: None,
+            first: None,
+            last: None,
+            key: None,
+            gop: None,
+            durations: Vec::new(),
+            frames: 0,
+        }
+    }
+
+    pub(super) fn kind(&self) -> MediaKind {
+        self.track.kind()
+    }
+
+    /// Takes a new description. Times of another timescale are measured anew.
+    fn describe(&mut self, track: &Arc<Track>) {
+        if self.frames == 0 {
+            self.begun = Arc::clone(track);
+        }
+        if track.timescale != self.track.timescale {
+            let begun = Arc::clone(&self.begun);
+            *self = Self {
+                begun,
+                frames: self.frames,
+                ..Self::new(Arc::clone(track))
+            };
+        }
+        self.track = Arc::clone(track);
+    }
+
+    /// Takes note of a frame.
+    pub(super) fn push(&mut self, frame: &Frame) {
+        let stated = frame.duration.map(|duration| u64::from(duration.get()));
+        if self.first.is_none() {
+            self.stated = stated;
+        } else if self.stated != stated {
+            self.stated = None;
+        }
+        self.frames += 1;
+        if let Some(last) = self.last
+            && let Ok(step @ 1..) = u64::try_from(frame.dts.saturating_sub(last))
+            && self.durations.len() < MEASURED
+        {
+            self.durations.push(step);
+        }
+        if frame.keyframe {
+            if let Some(key) = self.key {
+                let gop = frame.dts.saturating_sub(key);
+                self.gop = Some(self.gop.map_or(gop, |longest| longest.max(gop)));
+            }
+            self.key = Some(frame.dts);
+        }
+        self.first.get_or_insert(frame.dts);
+        self.last = Some(frame.dts);
+    }
+
+    /// Forgets where it stood: the next frame is not the next in time.
+    pub(super) const fn interrupt(&mut self) {
+        self.last = None;
+        self.key = None;
+    }
+
+    /// Stream time from the first frame to the last.
+    fn span(&self) -> Duration {
+        let ticks = match (self.first, self.last.or(self.first)) {
+            (Some(first), Some(last)) => last.saturating_sub(first),
+            _ => 0,
+        };
+        self.track.timescale.to_duration(ticks)
+    }
+
+    /// Whether a rule would rest on enough frames.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.stated.is_some() || self.durations.len() >= SETTLED
+    }
+
+    /// The rule for the track's parts; `video` is the part target of the
+    /// stream's primary video track, which audio does not exceed.
+    pub(super) fn rule(&self, config: &CmafConfig, video: Option<Duration>) -> PartRule {
+        let ticks = |duration: Duration| {
+            u64::try_from(self.track.timescale.from_duration(duration)).unwrap_or(0)
+        };
+        let audio = self.kind() == MediaKind::Audio;
+        let limit = video.filter(|_| audio).map(ticks);
+        let goal = ticks(config.part_duration.0);
+        if let (true, Some(frame)) = (audio, self.stated) {
+            return match limit {
+                Some(limit) => PartRule::within(frame, limit),
+                None => PartRule::nearest(frame, goal),
+            };
+        }
+        let goal = limit.map_or(goal, |limit| goal.min(limit));
+        let milli = ticks(Duration::from_millis(1)).max(1);
+        let longest = ticks(config.segment_duration.0);
+        PartRule::measured(&self.durations, goal, milli, longest)
+    }
+}
+
+/// The frames and measurements before the first cut.
+#[derive(Debug)]
+pub(super) struct Calibration {
+    pub(super) events: Vec<Event>,
+    pub(super) bytes: u64,
+    pub(super) tracks: Vec<Measure>,
+    /// The date of stream time zero, by the frame that came earliest for its time.
+    pub(super) anchor: Option<SystemTime>,
+    /// The stream has a video track, though it may not have sent a frame yet.
+    video: bool,
+    /// It has a track that cannot be packaged.
+    foreign: bool,
+}
+
+impl Calibration {
+    pub(super) const fn new() -> Self {
+        Self {
+            events: Vec::new(),
+            bytes: 0,
+            tracks: Vec::new(),
+            anchor: None,
+            video: false,
+            foreign: false,
+        }
+    }
+
+    /// Whether all tracks that are known cannot be packaged.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.foreign && self.tracks.is_empty()
+    }
+
+    pub(super) fn track(&mut self, track: Arc<Track>) {
+        if fmp4::can_carry(track.codec) {
+            self.video |= track.kind() == MediaKind::Video;
+            match self
+                .tracks
+                .iter_mut()
+                .find(|known| known.track.id == track.id)
+            {
+                Some(known) => known.describe(&track),
+                None => self.tracks.push(Measure::new(Arc::clone(&track))),
+            }
+        } else {
+            self.foreign = true;
+        }
+        self.events.push(Event::Track(track));
+    }
+
+    /// Keeps and measures a frame; false if its track cannot be packaged.
+    pub(super) fn frame(&mut self, frame: &Frame, clock: &WallClock) -> bool {
+        let known = self
+            .tracks
+            .iter_mut()
+            .find(|known| known.track.id == frame.track);
+        let Some(known) = known else {
+            return false;
+        };
+        known.push(frame);
+        let time = known.track.timescale.to_nanos(frame.dts);
+        let since = Duration::from_nanos(u64::try_from(time).unwrap_or(0));
+        if let Some(anchor) = clock.date(frame.received).checked_sub(since) {
+            self.anchor = Some(self.anchor.map_or(anchor, |earliest| earliest.min(anchor)));
+        }
+        self.bytes += length(frame);
+        self.events.push(Event::Frame(frame.clone()));
+        true
+    }
+
+    pub(super) fn interrupt(&mut self, event: Event) {
+        for track in &mut self.tracks {
+            track.interrupt();
+        }
+        self.events.push(event);
+    }
+
+    /// The track that leads: the first video track that has sent frames, else
+    /// the first other one.
+    pub(super) fn leader(&self) -> Option<&Measure> {
+        let alive = self.tracks.iter().filter(|track| track.frames > 0);
+        alive.min_by_key(|track| (track.kind() != MediaKind::Video, track.track.id))
+    }
+
+    /// Whether enough is known to begin.
+    pub(super) fn is_ready(&self, config: &CmafConfig) -> bool {
+        let Some(leader) = self.leader() else {
+            return false;
+        };
+        if self.bytes > config.memory.0 / 4 || self.events.len() > MOST_EVENTS {
+            return true;
+        }
+        if leader.kind() == MediaKind::Video {
+            return leader.gop.is_some() || leader.span() >= config.max_gop.0;
+        }
+        // Audio alone: wait a segment for video that was not described yet,
+        // and as long as for a keyframe for one that was.
+        let wait = if self.video {
+            config.max_gop.0
+        } else {
+            config.segment_duration.0
+        };
+        leader.span() >= wait
+    }
+
+    /// The longest GOP that was seen, the last one included if none is whole.
+    pub(super) fn longest_gop(&self, config: &CmafConfig) -> Duration {
+        let Some(leader) = self.leader() else {
+            return Duration::ZERO;
+        };
+        if leader.kind() != MediaKind::Video {
+            return Duration::ZERO;
+        }
+        match leader.gop {
+            Some(gop) => leader.track.timescale.to_duration(gop),
+            None => leader.span().min(config.max_gop.0),
+        }
+    }
+
+    pub(super) fn id_of_leader(&self) -> Option<TrackId> {
+        self.leader().map(|leader| leader.track.id)
+    }
+}
+
+/// Durations that are kept of a track: more than a minute of pictures.
+const MEASURED: usize = 4_096;
+
+/// Durations that a rule for a track that comes late rests on at least.
+const SETTLED: usize = 10;
+
+/// Frames that are kept before the first cut, however small they are.
+const MOST_EVENTS: usize = 1 << 15;

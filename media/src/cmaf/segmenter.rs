@@ -1,0 +1,636 @@
+//! Frames in, segments and parts out: the cut that all egresses share.
+//!
+//! [`Segmenter`] is the state machine behind the live window: it holds the
+//! rules of MEDIA.md section 3 across the tracks. One track alone is cut by
+//! [`super::track`], its parts by [`super::part`]; what must be known first is
+//! measured in [`super::measure`]; what is listed and held is decided in
+//! [`super::listing`]. What follows a stall or a break is in `breaks`.
+
+mod breaks;
+mod lead;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rillcast_core::{Discontinuity, DiscontinuityCause, Frame, MediaKind, StreamKey, Track};
+
+use super::config::CmafConfig;
+use super::listing::Listing;
+use super::measure::{Calibration, Event, Measure, WallClock};
+use super::part::Next;
+use super::snapshot::{Counters, Refusal, Snapshot, State};
+use super::track::{Cut, TrackCutter};
+use crate::fmp4;
+use lead::Lead;
+
+/// Cuts one stream, for as long as it lives.
+///
+/// Give it what a subscription yields, in its order: [`track`](Self::track),
+/// [`frame`](Self::frame), [`discontinuity`](Self::discontinuity),
+/// [`lost`](Self::lost), at last [`end`](Self::end); and call
+/// [`on_deadline`](Self::on_deadline) when [`deadline`](Self::deadline) has
+/// passed. After each of them [`snapshot`](Self::snapshot) gives what viewers
+/// are to see, if that has changed. `now` must not go back.
+#[derive(Debug)]
+pub struct Segmenter {
+    key: StreamKey,
+    session: Arc<str>,
+    config: CmafConfig,
+    clock: WallClock,
+    phase: Phase,
+    tracks: Vec<TrackCutter>,
+    /// Tracks that came after the first cut and are measured.
+    late: Vec<Measure>,
+    /// The segment that is being cut, or is cut next.
+    cut: Cut,
+    /// Some track has media in it.
+    used: bool,
+    lead: Lead,
+    target: Duration,
+    anchor: Option<SystemTime>,
+    listing: Listing,
+    counters: Counters,
+    ended: Option<Instant>,
+    dirty: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Measuring(Calibration),
+    Cutting,
+    Refused {
+        why: Refusal,
+        /// What has come since, to see whether the stream would fit now.
+        bytes: u64,
+        since: Option<i64>,
+    },
+}
+
+impl Segmenter {
+    /// A segmenter for one life of a stream. `clock` is any moment on both
+    /// clocks: it makes dates of arrival times.
+    #[must_use]
+    pub fn new(key: StreamKey, session: &str, config: CmafConfig, clock: WallClock) -> Self {
+        Self {
+            key,
+            session: session.into(),
+            listing: Listing::new(&config),
+            config,
+            clock,
+            phase: Phase::Measuring(Calibration::new()),
+            tracks: Vec::new(),
+            late: Vec::new(),
+            cut: FIRST,
+            used: false,
+            lead: Lead::default(),
+            target: Duration::ZERO,
+            anchor: None,
+            counters: Counters::default(),
+            ended: None,
+            dirty: true,
+        }
+    }
+
+    /// A track's description: before its first frame, and when it changes.
+    pub fn track(&mut self, track: Arc<Track>, now: Instant) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Phase::Measuring(calibration) = &mut self.phase {
+            calibration.track(track);
+            self.dirty = true;
+            return;
+        }
+        self.take_track(track, now);
+    }
+
+    /// A frame.
+    pub fn frame(&mut self, frame: &Frame, now: Instant) {
+        if self.ended.is_some() {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Measuring(calibration) => {
+                if frame.dts < 0 || !calibration.frame(frame, &self.clock) {
+                    self.counters.skipped_frames += 1;
+                } else if calibration.is_ready(&self.config) {
+                    self.start(now);
+                }
+            }
+            Phase::Cutting => self.take_frame(frame.clone(), now),
+            Phase::Refused { .. } => self.look_again(frame, now),
+        }
+    }
+
+    /// A break in the stream's time or origin.
+    pub fn discontinuity(&mut self, discontinuity: Discontinuity, now: Instant) {
+        if self.ended.is_some() {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Measuring(calibration) => {
+                calibration.interrupt(Event::Discontinuity(discontinuity));
+            }
+            Phase::Cutting => self.take_discontinuity(discontinuity, now),
+            Phase::Refused { .. } => {}
+        }
+    }
+
+    /// The packager was too slow, and `skipped` frames are missing.
+    pub fn lost(&mut self, skipped: u64, now: Instant) {
+        if self.ended.is_some() {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Measuring(calibration) => calibration.interrupt(Event::Lost(skipped)),
+            Phase::Cutting => self.take_loss(skipped, now),
+            Phase::Refused { .. } => {}
+        }
+    }
+
+    /// The stream has ended: whatever is open is completed.
+    pub fn end(&mut self, now: Instant) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Phase::Measuring(calibration) = &self.phase
+            && calibration.leader().is_some()
+        {
+            self.start(now);
+        }
+        if matches!(self.phase, Phase::Cutting) {
+            self.close_all(now);
+            self.tidy();
+        }
+        self.ended = Some(now);
+        self.dirty = true;
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) is to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Cutting if self.ended.is_none() => self.next_stall(),
+            _ => None,
+        }
+    }
+
+    /// Time has passed without a frame.
+    pub fn on_deadline(&mut self, now: Instant) {
+        if self.ended.is_none() && matches!(self.phase, Phase::Cutting) {
+            self.take_stalls(now);
+            self.tidy();
+        }
+    }
+
+    /// What viewers are to see, if it has changed since this was last called.
+    pub fn snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        let changed = self.tracks.iter().any(TrackCutter::is_changed);
+        if !std::mem::take(&mut self.dirty) && !changed {
+            return None;
+        }
+        Some(self.snapshot_now())
+    }
+
+    /// What viewers are to see.
+    pub(super) fn snapshot_now(&mut self) -> Arc<Snapshot> {
+        let (primary, first, target) = (self.lead.primary, self.listing.first, self.target);
+        let mut tracks: Vec<_> = self
+            .tracks
+            .iter_mut()
+            .enumerate()
+            .map(|(index, track)| {
+                let key = (
+                    primary != Some(index),
+                    track.kind != MediaKind::Video,
+                    track.id,
+                );
+                (key, track.view(primary == Some(index), first, target))
+            })
+            .collect();
+        tracks.sort_by_key(|(key, _)| *key);
+        let mut counters = self.counters;
+        for track in &self.tracks {
+            counters.moved_samples += track.cutter.moved;
+            counters.lost_frames += track.failed;
+        }
+        Arc::new(Snapshot {
+            key: self.key.clone(),
+            session: Arc::clone(&self.session),
+            state: self.state(),
+            target_duration: self.target,
+            anchor: self.anchor,
+            tracks: tracks.into_iter().map(|(_, view)| view).collect(),
+            counters,
+            memory: self.memory(),
+        })
+    }
+
+    fn state(&self) -> State {
+        match (&self.phase, self.ended) {
+            (_, Some(at)) => State::Ended { at },
+            (Phase::Measuring(calibration), None) if calibration.is_foreign() => {
+                State::Refused(Refusal::NoTrack)
+            }
+            (Phase::Measuring(_), None) => State::Waiting,
+            (Phase::Cutting, None) => State::Live,
+            (Phase::Refused { why, .. }, None) => State::Refused(*why),
+        }
+    }
+
+    fn memory(&self) -> u64 {
+        let waiting = match &self.phase {
+            Phase::Measuring(calibration) => calibration.bytes,
+            _ => 0,
+        };
+        waiting + self.tracks.iter().map(TrackCutter::memory).sum::<u64>()
+    }
+
+    /// The longest that a segment may get: its EXTINF must round to at most
+    /// the target duration.
+    fn limit(&self) -> Duration {
+        self.target + HARD_SLACK
+    }
+
+    /// Decides what holds for the session, and cuts what has come so far.
+    fn start(&mut self, now: Instant) {
+        let measured = std::mem::replace(&mut self.phase, Phase::Cutting);
+        let Phase::Measuring(calibration) = measured else {
+            return;
+        };
+        let gop = calibration.longest_gop(&self.config);
+        let longest = gop.max(self.config.segment_duration.0);
+        let whole = longest.as_secs() + u64::from(longest.subsec_nanos() > 0);
+        self.target = Duration::from_secs(whole.max(1));
+        self.anchor = calibration.anchor;
+        self.lead.note_gop(gop);
+        self.dirty = true;
+        let leader = calibration.id_of_leader();
+        let config = &self.config;
+        let video = calibration
+            .leader()
+            .filter(|leader| leader.kind() == MediaKind::Video)
+            .map(|leader| {
+                let target = leader.rule(config, None).target;
+                let target = i64::try_from(target).unwrap_or(i64::MAX);
+                leader.track.timescale.to_duration(target)
+            });
+        for measure in calibration.tracks {
+            let leads = leader == Some(measure.track.id);
+            if leads || measure.is_settled() {
+                let rule = measure.rule(&self.config, video.filter(|_| !leads));
+                let rule = rule.rescaled(measure.track.timescale, measure.begun.timescale);
+                self.add_track(measure.begun, rule, now);
+            } else {
+                self.late.push(measure);
+            }
+        }
+        self.lead.primary = leader.and_then(|id| self.position(id));
+        self.lead.index = self.lead.primary;
+        for event in calibration.events {
+            match event {
+                Event::Track(track) => self.take_track(track, now),
+                Event::Frame(frame) => self.take_frame(frame, now),
+                Event::Discontinuity(discontinuity) => self.take_discontinuity(discontinuity, now),
+                Event::Lost(skipped) => self.take_loss(skipped, now),
+            }
+        }
+        tracing::debug!(stream = %self.key, target = ?self.target, "packaging begins");
+    }
+
+    fn position(&self, id: rillcast_core::TrackId) -> Option<usize> {
+        self.tracks.iter().position(|track| track.id == id)
+    }
+
+    /// Makes a track part of the window. Returns its index.
+    fn add_track(
+        &mut self,
+        track: Arc<Track>,
+        rule: super::rule::PartRule,
+        now: Instant,
+    ) -> Option<usize> {
+        let id = track.id;
+        match TrackCutter::new(track, rule, self.cut, now) {
+            Ok(cutter) => {
+                self.tracks.push(cutter);
+                self.dirty = true;
+                Some(self.tracks.len() - 1)
+            }
+            Err(error) => {
+                tracing::warn!(stream = %self.key, track = %id, %error, "a track cannot be packaged");
+                None
+            }
+        }
+    }
+
+    fn take_track(&mut self, track: Arc<Track>, _now: Instant) {
+        if let Some(index) = self.position(track.id) {
+            let Some(known) = self.tracks.get_mut(index) else {
+                return;
+            };
+            if **known.track() == *track {
+                known.changed = None;
+            } else if known.needs_init(&track) {
+                known.changed = Some(track);
+            } else {
+                known.changed = None;
+                known.describe(track);
+                self.dirty = true;
+            }
+            return;
+        }
+        if !fmp4::can_carry(track.codec) {
+            return;
+        }
+        match self.late.iter_mut().find(|late| late.track.id == track.id) {
+            Some(late) => *late = Measure::new(track),
+            None => self.late.push(Measure::new(track)),
+        }
+    }
+
+    fn take_frame(&mut self, frame: Frame, now: Instant) {
+        if frame.dts < 0 {
+            // Third parties may publish without a timeline; CMAF has no such time.
+            self.counters.skipped_frames += 1;
+            return;
+        }
+        let index = match self.position(frame.track) {
+            Some(index) => Some(index),
+            None => self.admit(&frame, now),
+        };
+        let Some(index) = index else {
+            self.counters.skipped_frames += 1;
+            return;
+        };
+        self.arrive(index, &frame, now);
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        if track.unusable || (track.needs_key && !frame.keyframe) {
+            self.counters.skipped_frames += 1;
+            if self.lead.index == Some(index) {
+                self.lead.watermark = track.time_of(frame.dts);
+                self.drain_all();
+                self.tidy();
+            }
+            return;
+        }
+        track.needs_key = false;
+        let leads = self.lead.index == Some(index);
+        if leads && track.cuts.is_empty() && track.waiting.is_empty() {
+            self.lead_frame(index, frame);
+            self.drain_all();
+        } else {
+            track.wait(frame);
+            self.drain(index);
+        }
+        self.tidy();
+    }
+
+    /// A frame of a track that is not part of the window: whether it is now.
+    fn admit(&mut self, frame: &Frame, now: Instant) -> Option<usize> {
+        let at = self
+            .late
+            .iter()
+            .position(|late| late.track.id == frame.track)?;
+        let measure = self.late.get_mut(at)?;
+        measure.push(frame);
+        let video = measure.kind() == MediaKind::Video;
+        if !measure.is_settled() || (video && !frame.keyframe) {
+            return None;
+        }
+        let measure = self.late.swap_remove(at);
+        let primary = self
+            .lead
+            .primary
+            .and_then(|primary| self.tracks.get(primary));
+        let led_by_video = primary.is_some_and(|primary| primary.kind == MediaKind::Video);
+        let target = primary
+            .filter(|_| led_by_video)
+            .map(|primary| primary.part_target);
+        let rule = measure.rule(&self.config, target);
+        let index = self.add_track(measure.track, rule, now)?;
+        if primary_gives_way(video, led_by_video) {
+            self.lead_from(index, frame);
+        }
+        Some(index)
+    }
+
+    /// Hands the lead to a video track that has come to an audio stream: its
+    /// first keyframe begins a segment.
+    fn lead_from(&mut self, index: usize, frame: &Frame) {
+        self.lead.primary = Some(index);
+        self.lead.index = Some(index);
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        track.take_delay(frame);
+        let time = track.time_of(frame.dts);
+        if self.used {
+            self.advance(time);
+        }
+        self.lead.watermark = time;
+    }
+
+    /// Gives the frames that wait to the segments that they belong to.
+    fn drain_all(&mut self) {
+        for index in 0..self.tracks.len() {
+            self.drain(index);
+        }
+    }
+
+    fn drain(&mut self, index: usize) {
+        let (limit, watermark) = (self.limit(), self.lead.watermark);
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        while let Some(front) = track.waiting.front() {
+            let (dts, time) = (front.dts, track.time_of(front.dts));
+            if let Some(cut) = track.cuts.front().copied()
+                && reaches(track.kind, front.keyframe, time, cut.time)
+            {
+                track.cuts.pop_front();
+                track.finish(Next::Edge(dts), cut.time, limit);
+                track.begin(cut);
+                continue;
+            }
+            let full = track.waiting.len() > MOST_WAITING;
+            if time >= watermark && !full {
+                break;
+            }
+            let Some(frame) = track.next_waiting() else {
+                break;
+            };
+            let _ = track.take(frame, false, limit);
+            self.used |= track.cut == self.cut;
+        }
+    }
+
+    /// The segment after the current one begins at `time`, in nanoseconds of
+    /// stream time in presentation. The leading track has ended its own.
+    fn advance(&mut self, time: i64) {
+        self.next_number(time, false);
+        let limit = self.limit();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if self.lead.index == Some(index) {
+                if !track.is_open() {
+                    track.begin(self.cut);
+                }
+            } else if track.stalled && track.waiting.is_empty() {
+                while let Some(cut) = track.cuts.pop_front() {
+                    track.finish(Next::Unknown, cut.time, limit);
+                    track.begin(cut);
+                }
+                track.finish(Next::Unknown, time, limit);
+                track.begin(self.cut);
+            } else {
+                track.cuts.push_back(self.cut);
+                if track.cuts.len() > MOST_CUTS
+                    && let Some(cut) = track.cuts.pop_front()
+                {
+                    track.finish(Next::Unknown, cut.time, limit);
+                    track.begin(cut);
+                }
+            }
+        }
+    }
+
+    fn next_number(&mut self, time: i64, discontinuity: bool) {
+        self.cut = Cut {
+            number: self.cut.number + 1,
+            time,
+            discontinuity,
+            sequence: self.cut.sequence + u64::from(discontinuity),
+        };
+        self.used = false;
+        self.counters.segments += 1;
+        self.dirty = true;
+    }
+
+    /// Lists and lets go of segments, as time and memory demand.
+    fn tidy(&mut self) {
+        let grown = self.tracks.iter().any(TrackCutter::is_longer);
+        let full = self.memory() > self.config.memory.0;
+        if !(grown || full) || !matches!(self.phase, Phase::Cutting) {
+            return;
+        }
+        if !self.listing.update(&mut self.tracks, self.target) {
+            self.refuse();
+        }
+    }
+
+    /// Stops packaging: three target durations do not fit into memory.
+    fn refuse(&mut self) {
+        tracing::warn!(
+            stream = %self.key,
+            memory = %self.config.memory,
+            "the stream is not packaged: {}", Refusal::Memory.reason()
+        );
+        if self.used {
+            // What was begun is lost: its number must not come to hold anything else.
+            self.next_number(self.cut.time, false);
+        }
+        for track in &mut self.tracks {
+            track.clear();
+            track.begin(self.cut);
+        }
+        self.phase = Phase::Refused {
+            why: Refusal::Memory,
+            bytes: 0,
+            since: None,
+        };
+        self.dirty = true;
+    }
+
+    /// Whether a stream that was refused would fit now: it is packaged again
+    /// when three target durations of it have stayed well below the bound.
+    fn look_again(&mut self, frame: &Frame, now: Instant) {
+        self.counters.skipped_frames += 1;
+        let Some(index) = self.lead.primary else {
+            return;
+        };
+        let Some(track) = self
+            .tracks
+            .get(index)
+            .filter(|track| track.id == frame.track)
+        else {
+            if let Phase::Refused { bytes, .. } = &mut self.phase {
+                *bytes += super::part::length(frame);
+            }
+            return;
+        };
+        let time = track.track().timescale.to_nanos(frame.dts);
+        let Phase::Refused { bytes, since, .. } = &mut self.phase else {
+            return;
+        };
+        *bytes += super::part::length(frame);
+        let begin = *since.get_or_insert(time);
+        let span = Duration::from_nanos(u64::try_from(time.saturating_sub(begin)).unwrap_or(0));
+        if !frame.keyframe || span < self.target * 3 {
+            return;
+        }
+        let fits = *bytes < self.config.memory.0 / 2;
+        *bytes = 0;
+        *since = Some(time);
+        if fits {
+            tracing::info!(stream = %self.key, "the stream is packaged again");
+            self.phase = Phase::Cutting;
+            self.counters.skipped_frames -= 1;
+            self.break_off(now, true);
+            self.take_frame(frame.clone(), now);
+        }
+    }
+
+    fn take_discontinuity(&mut self, discontinuity: Discontinuity, now: Instant) {
+        let rekey = matches!(
+            discontinuity.cause,
+            DiscontinuityCause::Reconnect | DiscontinuityCause::Takeover
+        );
+        self.break_off(now, rekey);
+        self.tidy();
+    }
+
+    fn take_loss(&mut self, skipped: u64, now: Instant) {
+        self.counters.lost_frames += skipped;
+        self.break_off(now, true);
+        self.tidy();
+    }
+}
+
+/// Whether a track's cut comes before its frame at `time`, if the leading
+/// track's is at `cut`. Another video track is cut at its own keyframe where
+/// that is near.
+const fn reaches(kind: MediaKind, keyframe: bool, time: i64, cut: i64) -> bool {
+    match kind {
+        MediaKind::Video if keyframe => time.saturating_add(NEAR) >= cut,
+        MediaKind::Video => time >= cut.saturating_add(NEAR),
+        _ => time >= cut,
+    }
+}
+
+/// Whether a track that joins takes the lead: the first video track does.
+const fn primary_gives_way(video: bool, led_by_video: bool) -> bool {
+    video && !led_by_video
+}
+
+/// The first segment of a session.
+const FIRST: Cut = Cut {
+    number: 1,
+    time: i64::MIN,
+    discontinuity: false,
+    sequence: 0,
+};
+
+/// A segment may be so much longer than the target duration at the very most:
+/// its EXTINF, rounded, must not be (RFC 8216 section 4.3.3.1).
+const HARD_SLACK: Duration = Duration::from_millis(450);
+
+/// How far the keyframes of two video tracks may be apart, in nanoseconds, to
+/// begin the same segment.
+const NEAR: i64 = 100_000_000;
+
+/// Frames of one track that may wait for the leading track to pass them.
+const MOST_WAITING: usize = 4_096;
+
+/// Segments that a track may be behind the leading one.
+const MOST_CUTS: usize = 64;

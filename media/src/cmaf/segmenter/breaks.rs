@@ -1,0 +1,175 @@
+//! Stalls, holes, breaks and changes of configuration.
+
+use std::time::{Duration, Instant};
+
+use rillcast_core::Frame;
+
+use super::Segmenter;
+use crate::cmaf::part::Next;
+
+impl Segmenter {
+    /// When the next track will have stalled.
+    pub(super) fn next_stall(&self) -> Option<Instant> {
+        let waits = |(index, track): &(usize, &crate::cmaf::track::TrackCutter)| {
+            !track.stalled && (self.lead.index == Some(*index) || track.waiting.is_empty())
+        };
+        let tracks = self.tracks.iter().enumerate().filter(waits);
+        tracks.map(|(_, track)| track.arrived + STALL).min()
+    }
+
+    /// Closes what has waited for its next frame for too long.
+    pub(super) fn take_stalls(&mut self, now: Instant) {
+        for index in 0..self.tracks.len() {
+            let leads = self.lead.index == Some(index);
+            let Some(track) = self.tracks.get_mut(index) else {
+                continue;
+            };
+            let overdue = track.arrived + STALL <= now;
+            if track.stalled || !overdue || (!leads && !track.waiting.is_empty()) {
+                continue;
+            }
+            track.stalled = true;
+            if leads {
+                self.lead_stalls(index);
+            } else {
+                self.follower_stalls(index);
+            }
+        }
+    }
+
+    /// The leading track sends nothing: its segment ends, and the next track
+    /// that is alive stands in for it.
+    fn lead_stalls(&mut self, index: usize) {
+        let limit = self.limit();
+        // Nobody decides cuts before the last sample's end any more.
+        self.lead.watermark = i64::MAX;
+        self.drain(index);
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        while let Some(cut) = track.cuts.pop_front() {
+            track.finish(Next::Unknown, cut.time, limit);
+            track.begin(cut);
+        }
+        if track.is_open() {
+            track.finish(Next::Unknown, i64::MIN, limit);
+            let time = track.end_time();
+            self.counters.stalls += 1;
+            self.advance(time);
+        }
+        let alive = self.tracks.iter().position(|track| !track.stalled);
+        if alive.is_some() {
+            self.lead.index = alive;
+        }
+        self.drain_all();
+    }
+
+    /// Another track sends nothing. Its segment ends with the leading track's,
+    /// so that the numbers stay together.
+    fn follower_stalls(&mut self, index: usize) {
+        let limit = self.limit();
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        while let Some(cut) = track.cuts.pop_front() {
+            track.finish(Next::Unknown, cut.time, limit);
+            track.begin(cut);
+        }
+    }
+
+    /// A frame has come: ends a stall, and finds out what broke before it.
+    pub(super) fn arrive(&mut self, index: usize, frame: &Frame, now: Instant) {
+        let leads = self.lead.index == Some(index);
+        let lead_stalled = self
+            .lead
+            .index
+            .and_then(|lead| self.tracks.get(lead))
+            .is_none_or(|lead| lead.stalled);
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        let was_stalled = std::mem::replace(&mut track.stalled, false);
+        track.arrived = now;
+        let settled = track.cutter.pending().is_none() && track.waiting.is_empty();
+        let typical = i64::try_from(track.cutter.rule.typical).unwrap_or(i64::MAX);
+        let hole = frame.dts.saturating_sub(track.cutter.end()) > typical;
+        let begun = !track.segments.is_empty() || track.is_open();
+        let holed = was_stalled && settled && hole && begun && !track.fresh;
+        let changed = track.changed.take();
+        if holed || changed.is_some() {
+            self.break_off(now, false);
+        }
+        if let Some(changed) = changed
+            && let Some(track) = self.tracks.get_mut(index)
+        {
+            self.counters.config_changes += 1;
+            let configured = track.configure(changed);
+            track.unusable = configured.is_err();
+            if let Err(error) = configured {
+                tracing::warn!(
+                    stream = %self.key, track = %track.id, %error,
+                    "a track's new configuration cannot be packaged"
+                );
+            }
+        }
+        if self.lead.primary == Some(index) {
+            if !leads {
+                self.lead.watermark = i64::MIN;
+            }
+            self.lead.index = Some(index);
+        } else if lead_stalled && !leads {
+            self.lead.index = Some(index);
+        }
+    }
+
+    /// Ends all segments: what follows is a discontinuity. With `rekey`,
+    /// pictures before the next keyframe are of no use.
+    pub(super) fn break_off(&mut self, now: Instant, rekey: bool) {
+        let begun = self.counters.segments > 0 || self.used;
+        self.close_all(now);
+        if begun && !self.cut.discontinuity {
+            self.counters.discontinuities += 1;
+            self.cut.discontinuity = true;
+            self.cut.sequence += 1;
+        }
+        let cut = self.cut;
+        for track in &mut self.tracks {
+            track.begin(cut);
+            track.fresh = true;
+            track.stalled = false;
+            track.arrived = now;
+            track.needs_key |= rekey && track.kind == rillcast_core::MediaKind::Video;
+        }
+        self.lead.index = self.lead.primary;
+        self.lead.interrupt();
+        self.dirty = true;
+    }
+
+    /// Ends all segments, with what has come for them.
+    pub(super) fn close_all(&mut self, _now: Instant) {
+        let limit = self.limit();
+        self.lead.watermark = i64::MAX;
+        self.drain_all();
+        let ends = self.tracks.iter().filter(|track| track.is_open());
+        let end = ends.map(|track| track.end_time()).max().unwrap_or(i64::MIN);
+        for track in &mut self.tracks {
+            while let Some(cut) = track.cuts.pop_front() {
+                track.finish(Next::Unknown, cut.time, limit);
+                track.begin(cut);
+            }
+            if self.used {
+                track.finish(Next::Unknown, end, limit);
+            }
+        }
+        if self.used {
+            self.next_number(end, false);
+            let cut = self.cut;
+            for track in &mut self.tracks {
+                track.begin(cut);
+            }
+        }
+    }
+}
+
+/// A track that has sent nothing for so long has stalled (MEDIA.md section 3).
+const STALL: Duration = Duration::from_secs(1);

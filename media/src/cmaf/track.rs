@@ -1,0 +1,566 @@
+//! One track of the window while it is cut: its parts, its open segment, the
+//! segments that it holds, and what it shows of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rillcast_core::{Frame, FrameRate, MediaKind, Track, TrackId};
+
+use super::part::{Draft, Next, PartCutter, Verdict, length};
+use super::rates;
+use super::rule::PartRule;
+use super::snapshot::{BitRate, Init, Part, Segment, TrackWindow};
+use crate::fmp4::{self, FragmentHeader};
+
+/// Where a segment of all tracks begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) number: u64,
+    /// Its begin in presentation, in nanoseconds of stream time.
+    pub(super) time: i64,
+    pub(super) discontinuity: bool,
+    pub(super) sequence: u64,
+}
+
+/// One track while it is cut.
+#[derive(Debug)]
+pub(super) struct TrackCutter {
+    pub(super) id: TrackId,
+    pub(super) kind: MediaKind,
+    name: Arc<str>,
+    /// With the configuration of the last frame…
+    track: Arc<Track>,
+    /// … and with that of the next one, if it has changed.
+    pub(super) changed: Option<Arc<Track>>,
+    pub(super) cutter: PartCutter,
+    /// The part target as it was first measured; never changes.
+    pub(super) part_target: Duration,
+    inits: Vec<Arc<Init>>,
+    next_init: u32,
+    config: u32,
+    fragments: u32,
+
+    /// The segment that frames go to, begun by a frame or not.
+    pub(super) cut: Cut,
+    open: Option<Open>,
+    pub(super) segments: VecDeque<Arc<Segment>>,
+    /// Frames that may belong to a segment that is not known yet.
+    pub(super) waiting: VecDeque<Frame>,
+    pub(super) waiting_bytes: u64,
+    /// Cuts that this track has not reached yet.
+    pub(super) cuts: VecDeque<Cut>,
+
+    /// Presentation minus decode time of the last keyframe, in ticks.
+    delay: i64,
+    pub(super) arrived: Instant,
+    pub(super) stalled: bool,
+    /// Nothing is of use before a keyframe.
+    pub(super) needs_key: bool,
+    /// Time broke: the next frame stands where it says.
+    pub(super) fresh: bool,
+    /// Bytes of all parts that are held, with what they cost beside.
+    held: u64,
+    /// Fragments that could not be written.
+    pub(super) failed: u64,
+    /// Its configuration makes no initialisation segment.
+    pub(super) unusable: bool,
+
+    view: Option<Arc<TrackWindow>>,
+    list: Option<Listing>,
+    drafts: Vec<Draft>,
+}
+
+/// The complete segments, and what is measured over them.
+#[derive(Clone, Debug)]
+struct Listing {
+    segments: Arc<[Arc<Segment>]>,
+    bit_rate: BitRate,
+    frame_rate: Option<FrameRate>,
+}
+
+/// The segment that is being cut.
+#[derive(Debug)]
+struct Open {
+    start: i64,
+    time: i64,
+    presentation: i64,
+    independent: bool,
+    parts: Vec<Arc<Part>>,
+    /// Decode time that its end must not pass.
+    ceiling: i64,
+}
+
+impl TrackCutter {
+    /// # Errors
+    /// If no initialisation segment can be written for the track.
+    pub(super) fn new(
+        track: Arc<Track>,
+        rule: PartRule,
+        cut: Cut,
+        now: Instant,
+    ) -> Result<Self, fmp4::Error> {
+        let kind = track.kind();
+        let letter = if kind == MediaKind::Video { 'v' } else { 'a' };
+        let target = i64::try_from(rule.target).unwrap_or(i64::MAX);
+        let mut cutter = Self {
+            id: track.id,
+            kind,
+            name: format!("{letter}{}", track.id).into(),
+            part_target: track.timescale.to_duration(target),
+            track: Arc::clone(&track),
+            changed: None,
+            cutter: PartCutter::new(rule),
+            inits: Vec::new(),
+            next_init: 0,
+            config: 0,
+            fragments: 0,
+            cut,
+            open: None,
+            segments: VecDeque::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            cuts: VecDeque::new(),
+            delay: 0,
+            arrived: now,
+            stalled: false,
+            needs_key: kind == MediaKind::Video,
+            fresh: true,
+            held: 0,
+            failed: 0,
+            unusable: false,
+            view: None,
+            list: None,
+            drafts: Vec::new(),
+        };
+        cutter.configure(track)?;
+        Ok(cutter)
+    }
+
+    /// The track with its configuration in force.
+    pub(super) const fn track(&self) -> &Arc<Track> {
+        &self.track
+    }
+
+    /// Takes a configuration that the next frame needs. Between segments only.
+    ///
+    /// # Errors
+    /// If no initialisation segment can be written for it.
+    pub(super) fn configure(&mut self, track: Arc<Track>) -> Result<(), fmp4::Error> {
+        let bytes = fmp4::init(&track)?;
+        self.view = None;
+        if track.timescale != self.track.timescale {
+            let (from, to) = (self.track.timescale, track.timescale);
+            let convert = |ticks| rillcast_core::rescale(ticks, from, to);
+            let typical = convert(i64::try_from(self.cutter.rule.typical).unwrap_or(1));
+            let target = u64::try_from(to.from_duration(self.part_target)).unwrap_or(1);
+            // Not above what was promised.
+            let over = to.to_duration(i64::try_from(target).unwrap_or(0)) > self.part_target;
+            let rule = PartRule::new(
+                target - u64::from(over),
+                u64::try_from(typical).unwrap_or(1),
+            );
+            self.cutter.rescale(rule, convert);
+        }
+        if let Some(known) = self.inits.iter().find(|init| init.bytes == bytes) {
+            self.config = known.id;
+        } else {
+            self.config = self.next_init;
+            self.next_init += 1;
+            self.held += size(bytes.len());
+            self.inits.push(Arc::new(Init {
+                id: self.config,
+                track: Arc::clone(&track),
+                bytes,
+            }));
+        }
+        self.track = track;
+        Ok(())
+    }
+
+    /// Whether `track` needs another initialisation segment than the one in force.
+    pub(super) fn needs_init(&self, track: &Track) -> bool {
+        if self.unusable {
+            return true;
+        }
+        let current = self.inits.iter().find(|init| init.id == self.config);
+        match fmp4::init(track) {
+            Ok(bytes) => current.is_none_or(|init| init.bytes != bytes),
+            Err(_) => true,
+        }
+    }
+
+    /// Takes over a description under which nothing must be cut anew.
+    pub(super) fn describe(&mut self, track: Arc<Track>) {
+        self.track = track;
+        self.view = None;
+    }
+
+    /// The time of a frame in presentation, in nanoseconds of stream time:
+    /// what segments of all tracks are aligned by.
+    pub(super) fn time_of(&self, dts: i64) -> i64 {
+        let ticks = dts.saturating_add(self.delay);
+        self.track.timescale.to_nanos(ticks)
+    }
+
+    /// Takes the presentation delay from a keyframe.
+    pub(super) fn take_delay(&mut self, frame: &Frame) {
+        if frame.keyframe {
+            self.delay = frame.pts.saturating_sub(frame.dts);
+        }
+    }
+
+    /// Stream time at the end of the last sample, in nanoseconds.
+    pub(super) fn end_time(&self) -> i64 {
+        self.time_of(self.cutter.end())
+    }
+
+    /// The time from the open segment's begin to `dts`, in nanoseconds.
+    pub(super) fn since_open(&self, dts: i64) -> Option<i64> {
+        let open = self.open.as_ref()?;
+        Some(
+            self.track
+                .timescale
+                .to_nanos(dts.saturating_sub(open.start)),
+        )
+    }
+
+    /// Whether the open segment has a sample beside the pending one.
+    pub(super) fn has_more_than_pending(&self) -> bool {
+        let start = self.open.as_ref().map(|open| open.start);
+        start.is_some_and(|start| self.cutter.end() > start)
+    }
+
+    /// How long a frame usually is, in nanoseconds.
+    pub(super) fn typical(&self) -> i64 {
+        let ticks = i64::try_from(self.cutter.rule.typical).unwrap_or(i64::MAX);
+        self.track.timescale.to_nanos(ticks)
+    }
+
+    /// Whether the current segment has begun.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The next segment is the one of `cut`.
+    pub(super) fn begin(&mut self, cut: Cut) {
+        debug_assert!(self.open.is_none(), "a segment is still open");
+        self.cut = cut;
+        self.view = None;
+    }
+
+    /// Takes a frame of the current segment. With `may_end`, a part that comes
+    /// out too short ends the segment before the pending frame; then the frame
+    /// has not been taken.
+    pub(super) fn take(&mut self, frame: Frame, may_end: bool, limit: Duration) -> Verdict {
+        if self.fresh {
+            self.cutter.restart(frame.dts);
+            self.fresh = false;
+        }
+        self.take_delay(&frame);
+        let next = if frame.keyframe && self.kind == MediaKind::Video {
+            Next::Edge(frame.dts)
+        } else if may_end {
+            Next::InsideOrEnd(frame.dts)
+        } else {
+            Next::Inside(frame.dts)
+        };
+        let verdict = self.settle(next);
+        if verdict == Verdict::EndSegment {
+            return verdict;
+        }
+        self.cutter.push(frame);
+        if self.open.is_none() {
+            self.open_segment(limit);
+        }
+        verdict
+    }
+
+    /// Opens a segment with the pending frame.
+    fn open_segment(&mut self, limit: Duration) {
+        let Some(frame) = self.cutter.pending() else {
+            return;
+        };
+        let (presentation, independent) = (frame.pts, frame.keyframe);
+        let start = self.cutter.end();
+        let last = self.segments.back().map_or(i64::MIN, |last| last.time);
+        let limit = self.track.timescale.from_duration(limit);
+        self.open = Some(Open {
+            start,
+            time: self.time_of(start).max(last),
+            presentation,
+            independent,
+            parts: Vec::new(),
+            ceiling: start.saturating_add(limit),
+        });
+    }
+
+    /// Ends the segment before the pending frame, which begins the one of `cut`.
+    pub(super) fn split(&mut self, cut: Cut, limit: Duration) {
+        self.cutter.split(&mut self.drafts);
+        self.seal();
+        self.close_segment();
+        self.begin(cut);
+        self.open_segment(limit);
+    }
+
+    /// Ends the current segment, which `next` follows. If the track has no
+    /// media in it, it gets a gap that ends at `time`, unless the track has
+    /// not begun yet.
+    pub(super) fn finish(&mut self, next: Next, time: i64, limit: Duration) {
+        if self.open.is_some() {
+            let _ = self.settle(next);
+            self.close_segment();
+            return;
+        }
+        let last = self.segments.back().map(|last| last.number);
+        if last.is_none_or(|last| last >= self.cut.number) {
+            return;
+        }
+        self.gap(time, limit);
+    }
+
+    fn gap(&mut self, time: i64, limit: Duration) {
+        let start = self.cutter.end();
+        let scale = self.track.timescale;
+        let ticks = scale.from_nanos(time.saturating_sub(self.end_time()));
+        let ticks = ticks.clamp(1, scale.from_duration(limit).max(1));
+        let segment = Segment {
+            number: self.cut.number,
+            timescale: scale,
+            start,
+            duration: ticks.unsigned_abs(),
+            presentation: start.saturating_add(self.delay),
+            time: self.end_time(),
+            discontinuity: self.cut.discontinuity,
+            discontinuity_sequence: self.cut.sequence,
+            config: self.config,
+            independent: false,
+            gap: true,
+            parts: Vec::new(),
+            complete: true,
+        };
+        self.cutter.restart(start.saturating_add(ticks));
+        self.push_segment(segment);
+    }
+
+    fn settle(&mut self, next: Next) -> Verdict {
+        let ceiling = self.open.as_ref().map_or(i64::MAX, |open| open.ceiling);
+        let verdict = self.cutter.settle(next, ceiling, &mut self.drafts);
+        self.seal();
+        verdict
+    }
+
+    /// Makes parts of the drafts that were closed.
+    fn seal(&mut self) {
+        for draft in std::mem::take(&mut self.drafts) {
+            let Some(open) = &mut self.open else {
+                self.failed += 1;
+                continue;
+            };
+            self.fragments = self.fragments.wrapping_add(1);
+            let header = u64::try_from(draft.start).ok().and_then(|start| {
+                let header = FragmentHeader {
+                    sequence: self.fragments,
+                    track_id: fmp4::track_id(self.id),
+                    base_decode_time: start,
+                    styp: open.parts.is_empty(),
+                    samples: &draft.samples,
+                };
+                fmp4::fragment(&header).ok()
+            });
+            let Some(header) = header else {
+                self.failed += 1;
+                continue;
+            };
+            let independent = draft.independent();
+            let bytes = draft.bytes + size(header.len());
+            let mut slices = Vec::with_capacity(draft.payloads.len() + 1);
+            slices.push(header);
+            slices.extend(draft.payloads);
+            open.presentation = open.presentation.min(draft.presentation);
+            self.held += bytes + size(slices.len()) * SLICE;
+            open.parts.push(Arc::new(Part {
+                index: u32::try_from(open.parts.len()).unwrap_or(u32::MAX),
+                start: draft.start,
+                duration: draft.duration,
+                independent,
+                samples: u32::try_from(draft.samples.len()).unwrap_or(u32::MAX),
+                received: draft.received.unwrap_or(self.arrived),
+                slices: slices.into(),
+                bytes,
+            }));
+            self.view = None;
+        }
+    }
+
+    fn close_segment(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        let mut segment = self.segment_of(&open, true);
+        if segment.parts.is_empty() {
+            // None of it could be written: to viewers it is a gap.
+            segment.gap = true;
+            segment.duration = segment.duration.max(1);
+            self.cutter.restart(segment.end());
+        }
+        self.push_segment(segment);
+    }
+
+    fn push_segment(&mut self, segment: Segment) {
+        self.segments.push_back(Arc::new(segment));
+        self.view = None;
+        self.list = None;
+    }
+
+    fn segment_of(&self, open: &Open, complete: bool) -> Segment {
+        let end = open.parts.last().map_or(open.start, |part| part.end());
+        Segment {
+            number: self.cut.number,
+            timescale: self.track.timescale,
+            start: open.start,
+            duration: u64::try_from(end.saturating_sub(open.start)).unwrap_or(0),
+            presentation: open.presentation,
+            time: open.time,
+            discontinuity: self.cut.discontinuity,
+            discontinuity_sequence: self.cut.sequence,
+            config: self.config,
+            independent: open.independent,
+            gap: false,
+            parts: open.parts.clone(),
+            complete,
+        }
+    }
+
+    /// Lets go of the oldest segment that is held.
+    pub(super) fn drop_oldest(&mut self) {
+        let Some(segment) = self.segments.pop_front() else {
+            return;
+        };
+        for part in &segment.parts {
+            let cost = part.bytes + size(part.slices.len()) * SLICE;
+            self.held = self.held.saturating_sub(cost);
+        }
+        let needed =
+            |id| id == self.config || self.segments.iter().any(|segment| segment.config == id);
+        let before = self.inits.len();
+        let mut freed = 0;
+        self.inits.retain(|init| {
+            let keep = needed(init.id);
+            freed += if keep { 0 } else { size(init.bytes.len()) };
+            keep
+        });
+        debug_assert!(self.inits.len() <= before);
+        self.held = self.held.saturating_sub(freed);
+        self.view = None;
+        self.list = None;
+    }
+
+    /// Lets go of all media, and of what is not cut yet.
+    pub(super) fn clear(&mut self) {
+        self.cutter.clear();
+        self.open = None;
+        while !self.segments.is_empty() {
+            self.drop_oldest();
+        }
+        self.held = self.inits.iter().map(|init| size(init.bytes.len())).sum();
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        self.cuts.clear();
+        self.view = None;
+        self.list = None;
+    }
+
+    /// Keeps a frame until it is known which segment it belongs to.
+    pub(super) fn wait(&mut self, frame: Frame) {
+        self.waiting_bytes += length(&frame);
+        self.waiting.push_back(frame);
+    }
+
+    /// Takes back the first of the frames that wait.
+    pub(super) fn next_waiting(&mut self) -> Option<Frame> {
+        let frame = self.waiting.pop_front()?;
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(length(&frame));
+        Some(frame)
+    }
+
+    /// Whether viewers would see something new.
+    pub(super) const fn is_changed(&self) -> bool {
+        self.view.is_none()
+    }
+
+    /// Whether segments were completed or let go of since the last view.
+    pub(super) const fn is_longer(&self) -> bool {
+        self.list.is_none()
+    }
+
+    /// Bytes that the track holds.
+    pub(super) fn memory(&self) -> u64 {
+        self.held + self.cutter.bytes() + self.waiting_bytes
+    }
+
+    /// What viewers see; shared with the last view as far as nothing changed.
+    pub(super) fn view(
+        &mut self,
+        primary: bool,
+        first_listed: u64,
+        target: Duration,
+    ) -> Arc<TrackWindow> {
+        let first = self.segments.front().map_or(self.cut.number, |s| s.number);
+        let first_listed = first_listed.max(first);
+        if let Some(view) = &self.view
+            && view.primary == primary
+            && view.first_listed == first_listed
+        {
+            return Arc::clone(view);
+        }
+        let mut listing = match self.list.take() {
+            Some(listing) => listing,
+            None => self.measure(self.segments.iter().cloned().collect(), target),
+        };
+        self.list = Some(listing.clone());
+        let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
+        let open = open.map(|open| Arc::new(self.segment_of(open, false)));
+        if let (Some(open), true) = (&open, listing.segments.is_empty()) {
+            // Nothing is complete: what there is of the first segment.
+            let so_far = self.measure(Arc::new([Arc::clone(open)]), target);
+            listing.bit_rate = so_far.bit_rate;
+            listing.frame_rate = so_far.frame_rate;
+        }
+        let next = open.as_ref().map_or(0, |open| open.parts.len());
+        let view = Arc::new(TrackWindow {
+            track: Arc::clone(&self.track),
+            name: Arc::clone(&self.name),
+            primary,
+            part_target: self.cutter.rule.target,
+            part_target_duration: self.part_target,
+            first_listed,
+            segments: listing.segments,
+            open,
+            next: (self.cut.number, u32::try_from(next).unwrap_or(u32::MAX)),
+            inits: self.inits.iter().cloned().collect(),
+            bit_rate: listing.bit_rate,
+            frame_rate: listing.frame_rate,
+            discontinuities: self.cut.sequence - u64::from(self.cut.discontinuity),
+        });
+        self.view = Some(Arc::clone(&view));
+        view
+    }
+
+    fn measure(&self, segments: Arc<[Arc<Segment>]>, target: Duration) -> Listing {
+        Listing {
+            bit_rate: rates::bit_rate(&segments, target),
+            frame_rate: rates::frame_rate(&self.track, &segments),
+            segments,
+        }
+    }
+}
+
+fn size(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// What a slice costs beside its bytes: its handle, its sample and its share
+/// of the allocation's head. Without it, streams of tiny frames would be free.
+const SLICE: u64 = 96;

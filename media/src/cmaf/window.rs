@@ -1,0 +1,276 @@
+//! The window of a running stream, and where to find windows.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rillcast_core::{Recv, StreamHandle, StreamKey, StreamWorker, Watched};
+
+use super::config::CmafConfig;
+use super::measure::WallClock;
+use super::segmenter::Segmenter;
+use super::snapshot::{Snapshot, State};
+
+/// The live window of one stream life: the newest [`Snapshot`], and a way to
+/// wait for the next.
+///
+/// It outlives the stream: what was listed stays readable.
+pub struct Window {
+    key: StreamKey,
+    session: Arc<str>,
+    snapshot: Watched<Snapshot>,
+}
+
+impl Window {
+    /// The stream.
+    #[must_use]
+    pub const fn key(&self) -> &StreamKey {
+        &self.key
+    }
+
+    /// The session that stands in the URLs of its bytes.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// The newest snapshot: one atomic load.
+    #[must_use]
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.snapshot.load()
+    }
+
+    /// The snapshot as a value to wait on.
+    #[must_use]
+    pub const fn watched(&self) -> &Watched<Snapshot> {
+        &self.snapshot
+    }
+
+    /// When an ended window's time is over: it is kept for as long as what it
+    /// lists, since players that are behind still read it.
+    fn expires(&self) -> Option<Instant> {
+        let snapshot = self.load();
+        match snapshot.state {
+            State::Ended { at } => Some(at + snapshot.listed_duration().max(LEAST_LINGER)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Window")
+            .field("key", &self.key)
+            .field("session", &self.session)
+            .field("state", &self.load().state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The window of a live stream. The first call attaches the packager, which
+/// then belongs to the stream; `config` is that call's.
+///
+/// Windows that shall be found after their stream has ended come from a
+/// [`Store`].
+#[must_use]
+pub fn window(handle: &StreamHandle, config: &CmafConfig) -> Arc<Window> {
+    let slot = handle.slot(|| Slot::new(handle, config));
+    if let Some(packager) = slot.packager() {
+        handle.attach_worker(packager);
+    }
+    Arc::clone(&slot.window)
+}
+
+/// The window of a stream that is packaged already; attaches nothing.
+#[must_use]
+pub fn existing_window(handle: &StreamHandle) -> Option<Arc<Window>> {
+    let slot = handle.existing_slot::<Slot>()?;
+    Some(Arc::clone(&slot.window))
+}
+
+/// What a stream's slot holds: the window, and the packager until somebody has
+/// attached it.
+struct Slot {
+    window: Arc<Window>,
+    packager: Mutex<Option<Packager>>,
+}
+
+impl Slot {
+    fn new(handle: &StreamHandle, config: &CmafConfig) -> Self {
+        let (wall, at) = handle.clocks();
+        let mut segmenter = Segmenter::new(
+            handle.key().clone(),
+            handle.session(),
+            config.clone(),
+            WallClock::new(wall, at),
+        );
+        let first = segmenter.snapshot_now();
+        let window = Arc::new(Window {
+            key: handle.key().clone(),
+            session: Arc::clone(&first.session),
+            snapshot: Watched::new((*first).clone()),
+        });
+        Self {
+            packager: Mutex::new(Some(Packager {
+                segmenter,
+                window: Arc::clone(&window),
+            })),
+            window,
+        }
+    }
+
+    fn packager(&self) -> Option<Packager> {
+        self.packager
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// The worker that keeps a stream's window: what it reads from the bus goes
+/// through the segmenter into the snapshot.
+#[derive(Debug)]
+struct Packager {
+    segmenter: Segmenter,
+    window: Arc<Window>,
+}
+
+impl Packager {
+    /// Shows viewers what has changed.
+    fn publish(&mut self) {
+        let Some(snapshot) = self.segmenter.snapshot() else {
+            return;
+        };
+        #[cfg(debug_assertions)]
+        if let Err(violation) = super::check(Some(&self.window.load()), &snapshot) {
+            tracing::error!(stream = %self.window.key, %violation, "the window breaks a law");
+            debug_assert!(false, "{violation}");
+        }
+        self.window.snapshot.store(snapshot);
+    }
+}
+
+impl StreamWorker for Packager {
+    fn on_recv(&mut self, recv: Recv<'_>, now: Instant) {
+        match recv {
+            Recv::Frame(frame) => self.segmenter.frame(&frame, now),
+            Recv::Track(track) => self.segmenter.track(track, now),
+            Recv::Lagged { skipped } => self.segmenter.lost(skipped, now),
+            Recv::Discontinuity(discontinuity) => {
+                self.segmenter.discontinuity(discontinuity, now);
+            }
+            Recv::Ended => self.segmenter.end(now),
+            // Whatever the bus learns to carry, a packager cuts frames.
+            _ => {}
+        }
+        self.publish();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.segmenter.deadline()
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        self.segmenter.on_deadline(now);
+        self.publish();
+    }
+}
+
+/// The windows of one registry: those of its live streams, and those of
+/// streams that have ended a while ago.
+///
+/// Keep one for each registry (`cx.shared(Store::new)`), so that all egresses
+/// find the same windows.
+#[derive(Debug, Default)]
+pub struct Store {
+    windows: Mutex<HashMap<StreamKey, Vec<Arc<Window>>>>,
+}
+
+impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The window of a live stream, as [`window`]; from now on the store finds it.
+    pub fn open(&self, handle: &StreamHandle, config: &CmafConfig, now: Instant) -> Arc<Window> {
+        let window = window(handle, config);
+        let mut windows = self.lock(now);
+        let of_key = windows.entry(handle.key().clone()).or_default();
+        if !of_key.iter().any(|known| Arc::ptr_eq(known, &window)) {
+            of_key.push(Arc::clone(&window));
+        }
+        window
+    }
+
+    /// The newest window of a stream, live or ended: what playlists show.
+    #[must_use]
+    pub fn get(&self, key: &StreamKey, now: Instant) -> Option<Arc<Window>> {
+        self.lock(now).get(key)?.last().cloned()
+    }
+
+    /// The window of one life of a stream, live or ended: where its bytes are.
+    #[must_use]
+    pub fn find(&self, key: &StreamKey, session: &str, now: Instant) -> Option<Arc<Window>> {
+        let windows = self.lock(now);
+        let window = windows.get(key)?.iter().rev();
+        window
+            .into_iter()
+            .find(|window| window.session() == session)
+            .cloned()
+    }
+
+    /// Lets go of ended windows whose time is over. Every other call does so
+    /// too; call this now and then for the time when nobody asks.
+    pub fn sweep(&self, now: Instant) {
+        drop(self.lock(now));
+    }
+
+    /// How many windows there are, and the bytes of media that they hold.
+    #[must_use]
+    pub fn usage(&self, now: Instant) -> (usize, u64) {
+        let windows = self.lock(now);
+        let all = windows.values().flatten();
+        all.fold((0, 0), |(count, bytes), window| {
+            (count + 1, bytes + window.load().memory)
+        })
+    }
+
+    /// The windows, without those whose time is over.
+    fn lock(&self, now: Instant) -> MutexGuard<'_, HashMap<StreamKey, Vec<Arc<Window>>>> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.retain(|_, of_key| {
+            of_key.retain(|window| window.expires().is_none_or(|at| at > now));
+            // A stream that comes and goes quickly leaves only so many behind.
+            let excess = of_key.len().saturating_sub(MOST_PER_KEY);
+            of_key.drain(..excess);
+            !of_key.is_empty()
+        });
+        let mut ended: Vec<(Instant, Arc<Window>)> = windows
+            .values()
+            .flatten()
+            .filter_map(|window| Some((window.expires()?, Arc::clone(window))))
+            .collect();
+        if ended.len() > MOST_ENDED {
+            ended.sort_by_key(|(at, _)| *at);
+            ended.truncate(ended.len() - MOST_ENDED);
+            let gone = |window: &Arc<Window>| ended.iter().any(|(_, w)| Arc::ptr_eq(w, window));
+            windows.retain(|_, of_key| {
+                of_key.retain(|window| !gone(window));
+                !of_key.is_empty()
+            });
+        }
+        windows
+    }
+}
+
+/// An ended window without a listing may still say that it has ended.
+const LEAST_LINGER: Duration = Duration::from_secs(5);
+
+/// Windows of one key that are kept: the live one and a few that have ended.
+const MOST_PER_KEY: usize = 4;
+
+/// Ended windows that are kept in all: each may hold `cmaf.memory`.
+const MOST_ENDED: usize = 32;
