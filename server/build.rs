@@ -8,9 +8,9 @@ fn main() {
     const FILES: [&str; 2] = ["assets/vendor/hls.min.js", "assets/vendor/hls.LICENSE.txt"];
     println!("cargo::rustc-check-cfg=cfg(has_hls_js)");
     println!("cargo::rerun-if-changed=build.rs");
-    // A file that does not exist would have the script run each time; the
-    // folder changes when the file appears.
-    println!("cargo::rerun-if-changed=assets/vendor");
+    // Not the files themselves: while one does not exist, the script would run,
+    // and the crate be compiled, each time. The folder is looked through.
+    println!("cargo::rerun-if-changed=assets");
     if FILES.iter().all(|file| Path::new(file).is_file()) {
         println!("cargo::rustc-cfg=has_hls_js");
     }

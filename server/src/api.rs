@@ -8,13 +8,13 @@ mod stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use rillcast_core::{CloseReason, PluginState, StreamHandle, StreamKey};
 use serde::Serialize;
 
@@ -98,9 +98,9 @@ async fn one_stream(
     State(app): Shared,
     peer: From,
     headers: HeaderMap,
-    Path((name, stream)): Path<(String, String)>,
+    uri: Uri,
 ) -> Result<Json<Stream>, Problem> {
-    let key = key(&name, &stream)?;
+    let key = key(&uri)?;
     let handle = app.registry().get(&key).ok_or_else(|| no_stream(&key))?;
     let manage = may_manage(&app, &headers, peer);
     Ok(Json(Stream::of(&handle, &app, manage)))
@@ -110,11 +110,11 @@ async fn kick(
     State(app): Shared,
     Extension(Peer(peer)): From,
     headers: HeaderMap,
-    Path((name, stream)): Path<(String, String)>,
+    uri: Uri,
 ) -> Result<StatusCode, Problem> {
     // The right comes before the key: strangers learn nothing about streams.
     app.gate().check(&headers, peer)?;
-    let key = key(&name, &stream)?;
+    let key = key(&uri)?;
     if !app.registry().close(&key, CloseReason::Kicked) {
         return Err(no_stream(&key));
     }
@@ -122,10 +122,12 @@ async fn kick(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The parts are percent-decoded already; a key must not be decoded twice.
-fn key(app: &str, name: &str) -> Result<StreamKey, Problem> {
-    let encoded = |part: &str| part.replace('%', "%25");
-    StreamKey::from_parts(&encoded(app), &encoded(name))
+/// The key in a path that ends in it, decoded once, by the key's own rules.
+fn key(uri: &Uri) -> Result<StreamKey, Problem> {
+    let mut parts = uri.path().rsplit('/');
+    let name = parts.next().unwrap_or_default();
+    let app = parts.next().unwrap_or_default();
+    StreamKey::from_parts(app, name)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))
 }
 

@@ -60,7 +60,9 @@ impl Ingest for Demo {
                         let ended = play(&self.clip, Feed::new(publisher)).await;
                         tracing::info!(stream = %key, protocol = NAME, "the demo was ended: {ended}");
                     }
-                    Err(error) => tracing::warn!(stream = %key, protocol = NAME, "the demo waits: {error}"),
+                    Err(error) => {
+                        tracing::warn!(stream = %key, protocol = NAME, "the demo waits: {error}")
+                    }
                 }
                 tokio::time::sleep(PAUSE).await;
             }

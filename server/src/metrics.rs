@@ -59,7 +59,7 @@ impl Collector for Scrape {
 fn server(app: &App, families: &mut Families<'_>) -> fmt::Result {
     let version = [[("version", env!("CARGO_PKG_VERSION"))]];
     families.gauges(
-        "build",
+        "build_info",
         "The running version, as a label",
         version.map(|v| (v, 1_i64)),
     )?;
@@ -153,11 +153,15 @@ impl Sample {
     }
 
     fn window_bytes(&self) -> u64 {
-        self.packaging.as_ref().map_or(0, |packaging| packaging.memory)
+        self.packaging
+            .as_ref()
+            .map_or(0, |packaging| packaging.memory)
     }
 
     fn lost_frames(&self) -> u64 {
-        self.packaging.as_ref().map_or(0, |packaging| packaging.lost_frames)
+        self.packaging
+            .as_ref()
+            .map_or(0, |packaging| packaging.lost_frames)
     }
 }
 

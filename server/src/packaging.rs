@@ -1,6 +1,7 @@
 //! How a stream is packaged for its viewers, as the API and the metrics show it.
 
 use rillcast_core::StreamHandle;
+use rillcast_media::cmaf;
 use serde::Serialize;
 
 /// The state of one stream's CMAF window.
@@ -21,7 +22,24 @@ pub(crate) struct Packaging {
 
 impl Packaging {
     /// That of the stream; `None` where nothing packages it.
-    pub(crate) fn of(_handle: &StreamHandle) -> Option<Self> {
-        None
+    pub(crate) fn of(handle: &StreamHandle) -> Option<Self> {
+        let snapshot = cmaf::existing_window(handle)?.load();
+        let (state, reason) = match snapshot.state {
+            cmaf::State::Refused(refusal) => ("refused", Some(refusal.reason())),
+            state => (state.name(), None),
+        };
+        let target = snapshot.target_duration;
+        let counters = snapshot.counters;
+        Some(Self {
+            state,
+            reason,
+            target_duration: (!target.is_zero()).then_some(target.as_secs_f64()),
+            segments: counters.segments,
+            discontinuities: counters.discontinuities,
+            long_gops: counters.long_gops,
+            lost_frames: counters.lost_frames,
+            skipped_frames: counters.skipped_frames,
+            memory: snapshot.memory,
+        })
     }
 }

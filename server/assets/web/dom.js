@@ -23,11 +23,11 @@ export function setText(element, text) {
 
 /** Brings a <dl> to the given [term, text] pairs, reusing what is there. */
 export function setPairs(list, pairs) {
-  while (list.children.length > pairs.length * 2) list.lastChild.remove();
+  while (list.children.length > pairs.length) list.lastChild.remove();
   pairs.forEach(([term, text], index) => {
-    if (!list.children[index * 2]) list.append(h("dt"), h("dd"));
-    setText(list.children[index * 2], term);
-    setText(list.children[index * 2 + 1], text);
+    const pair = list.children[index] ?? list.appendChild(h("div", {}, h("dt"), h("dd")));
+    setText(pair.firstChild, term);
+    setText(pair.lastChild, text);
   });
 }
 

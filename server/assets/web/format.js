@@ -33,8 +33,10 @@ export function span(value) {
 
 export const count = (value) => (known(value) ? value.toLocaleString("en") : DASH);
 
-export function rate(value) {
-  return known(value) ? `${Number(value.toFixed(2))} fps` : DASH;
+/** The measured rate; where it is the stated one but for jitter, that one. */
+export function rate(measured, stated) {
+  const value = stated && Math.abs(measured - stated) < stated * 0.02 ? stated : measured || stated;
+  return known(value) ? `${Number(value.toFixed(value === stated ? 2 : 1))} fps` : DASH;
 }
 
 export function clock(text) {

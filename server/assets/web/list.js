@@ -77,8 +77,9 @@ function showPublish(access, empty) {
   if (state === shownPublish) return;
   shownPublish = state;
   const panel = byId("publish");
-  panel.replaceChildren(...publishPanel(plugins, access.publish_token, empty));
-  panel.hidden = false;
+  const content = publishPanel(plugins, access.publish_token, empty);
+  panel.replaceChildren(...content);
+  panel.hidden = content.length === 0;
 }
 
 function showLogin(access) {

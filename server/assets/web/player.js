@@ -53,7 +53,8 @@ export class NativePlayer {
 
   constructor(video, url, onBroken) {
     this.video = video;
-    this.distances = [];
+    this.url = url;
+    this.clock = video.getStartDate ? null : new PlaylistClock(video, url);
     this.onError = () => {
       const error = video.error;
       if (!error) return;
@@ -65,12 +66,13 @@ export class NativePlayer {
   }
 
   destroy() {
+    this.clock?.stop();
     this.video.removeEventListener("error", this.onError);
     this.video.removeAttribute("src");
     this.video.load();
   }
 
-  /** Seconds to the newest picture that the playlist lists. */
+  /** Seconds to the newest picture that the playlist lists, if the browser says so. */
   distance() {
     const { seekable, currentTime } = this.video;
     if (seekable.length === 0) return null;
@@ -78,22 +80,81 @@ export class NativePlayer {
     return Number.isFinite(end) ? Math.max(0, end - currentTime) : null;
   }
 
-  /** The distance that this player keeps by itself: the least of its first seconds. */
-  target() {
-    const distance = this.distance();
-    if (distance !== null && !this.video.paused && this.distances.length < 8) this.distances.push(distance);
-    return this.distances.length ? Math.min(...this.distances) : null;
-  }
-
   /** When the picture that is shown was taken, in milliseconds of the server's clock. */
   shownAt() {
-    const start = this.video.getStartDate?.().getTime();
+    const start = this.clock ? this.clock.start() : this.video.getStartDate().getTime();
     return Number.isFinite(start) ? start + this.video.currentTime * 1000 : null;
   }
 
   goLive() {
+    // What cannot seek begins at the live edge anew.
     const { seekable } = this.video;
-    if (seekable.length) this.video.currentTime = seekable.end(seekable.length - 1) - (this.target() ?? 4);
+    if (seekable.length) this.video.currentTime = Math.max(0, seekable.end(seekable.length - 1) - 6);
+    else this.video.src = this.url;
+  }
+}
+
+/**
+ * The clock of a player that does not tell which date its time stands for:
+ * Chromium's. What it has buffered ends where the playlist ended when it last
+ * looked, and the playlist says which date that is. A look at the playlist
+ * just before the player's own gives a date that is too late by a segment, so
+ * the earliest of several looks is the right one.
+ */
+class PlaylistClock {
+  constructor(video, url) {
+    this.video = video;
+    this.url = url;
+    this.looks = [];
+    this.timer = setTimeout(() => this.look(), 1500);
+  }
+
+  stop() {
+    clearTimeout(this.timer);
+    this.stopped = true;
+  }
+
+  /** The date of the player's time zero, in milliseconds; NaN while unknown. */
+  start() {
+    return this.looks.length ? Math.min(...this.looks) : NaN;
+  }
+
+  async look() {
+    try {
+      const { buffered } = this.video;
+      const end = await this.end();
+      if (this.stopped) return;
+      if (end !== null && buffered.length) {
+        this.looks = [...this.looks, end - buffered.end(buffered.length - 1) * 1000].slice(-8);
+      }
+    } catch {
+      // The player tells of a server that is gone; this clock only goes without.
+    }
+    // Quickly at first, and never in step with the segments.
+    this.timer = setTimeout(() => this.look(), this.looks.length < 5 ? 900 : 5300);
+  }
+
+  /** The date at which the playlist ends, in milliseconds; null if it does not say. */
+  async end() {
+    this.media ??= await this.findMedia();
+    const answer = await fetch(this.media);
+    if (!answer.ok) {
+      this.media = null;
+      return null;
+    }
+    let date = null;
+    for (const line of (await answer.text()).split("\n")) {
+      if (line.startsWith("#EXT-X-PROGRAM-DATE-TIME:")) date = Date.parse(line.slice(line.indexOf(":") + 1));
+      else if (line.startsWith("#EXTINF:") && date !== null) date += parseFloat(line.slice(8)) * 1000;
+    }
+    return date;
+  }
+
+  /** The address of the first media playlist that the multivariant playlist names. */
+  async findMedia() {
+    const lines = (await (await fetch(this.url)).text()).split("\n").map((line) => line.trim());
+    const uri = lines.find((line) => line && !line.startsWith("#"));
+    return new URL(uri ?? "", new URL(this.url, location.href));
   }
 }
 
@@ -127,10 +188,6 @@ export class LibraryPlayer {
 
   distance() {
     return this.video.readyState > 0 && Number.isFinite(this.hls.latency) ? this.hls.latency : null;
-  }
-
-  target() {
-    return this.hls.targetLatency;
   }
 
   shownAt() {

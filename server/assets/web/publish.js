@@ -6,17 +6,17 @@ import { copyable, h } from "./dom.js";
 /** The panel's content for the given plugins; `needsToken` as the API says it. */
 export function publishPanel(plugins, needsToken, empty) {
   const ways = plugins.filter((plugin) => plugin.role === "ingest" && plugin.publish_url && plugin.address);
-  const title = empty ? "Nothing is live yet. Publish a stream:" : "Publish another stream";
   if (ways.length === 0) {
     const text = "No ingest of this server takes streams from outside: it was built or configured without one.";
-    return [h("h2", {}, empty ? "Nothing is live." : title), h("p", { class: "quiet" }, text)];
+    return empty ? [h("h2", {}, "Nothing is live"), h("p", { class: "quiet" }, text)] : [];
   }
-  const content = [h("h2", {}, title)];
+  const content = [];
   if (needsToken) {
     content.push(h("p", { class: "quiet" }, "This server asks publishers for a token: put it where TOKEN stands."));
   }
   for (const plugin of ways) content.push(wayOf(plugin, needsToken));
-  return content;
+  if (empty) return [h("h2", {}, "Nothing is live yet. Publish a stream:"), ...content];
+  return [h("details", {}, h("summary", {}, "Publish another stream"), ...content)];
 }
 
 function wayOf(plugin, needsToken) {

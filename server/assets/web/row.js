@@ -63,8 +63,7 @@ export class StreamRow {
     for (const track of stream.tracks) {
       if (track.width && track.height) texts.push(`${track.width} × ${track.height}`);
       if (track.kind === "video") {
-        const fps = stream.qos.frame_rate || track.frame_rate;
-        if (fps) texts.push(`${Math.round(fps * 10) / 10} fps`);
+        if (stream.qos.frame_rate || track.frame_rate) texts.push(format.rate(stream.qos.frame_rate, track.frame_rate));
       }
       texts.push(track.codec_name || track.codec);
     }
@@ -81,7 +80,7 @@ export class StreamRow {
     ]));
     setPairs(this.health, [
       ["Keyframe every", format.seconds(stream.qos.gop)],
-      ["Frame rate", format.rate(stream.qos.frame_rate)],
+      ["Frame rate", format.rate(stream.qos.frame_rate, stream.tracks.find((track) => track.frame_rate)?.frame_rate)],
       ["Clock repairs", format.count(stream.repairs)],
       ["Discontinuities", format.count(stream.discontinuities)],
       ["Dropped for slow readers", format.count(stream.drops)],
@@ -90,6 +89,7 @@ export class StreamRow {
     const publisher = stream.publisher;
     setPairs(this.technical, [
       ["Protocol", publisher ? publisher.protocol.toUpperCase() : "–"],
+      ...(publisher?.encoder ? [["Encoder", publisher.encoder]] : []),
       ...(publisher?.peer ? [["From", publisher.peer]] : []),
       ["Since", format.clock(stream.started_at)],
       ["Received", format.size(stream.qos.bytes)],

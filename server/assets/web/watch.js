@@ -10,7 +10,7 @@ const ASK_WAITING = 1500;
 const ASK_PLAYING = 3000;
 /** Seconds without progress, while the stream is live, before the player is started again. */
 const PATIENCE = 12;
-/** Seconds beyond the player's own distance that count as behind. */
+/** Seconds beyond the player's best that count as behind. */
 const BEHIND = 4;
 
 const root = document.documentElement;
@@ -28,6 +28,7 @@ let retryAt = 0;
 let failures = 0;
 let progress = { time: 0, at: 0 };
 let asked;
+let best = Infinity;
 
 function decodePart(part) {
   try { return decodeURIComponent(part); } catch { return part; }
@@ -37,6 +38,7 @@ function decodePart(part) {
 
 function say(state, title = "", text = "", action = null) {
   root.dataset.state = state;
+  video.controls = state === "playing" || state === "waiting";
   setText(byId("overlay-title"), title);
   setText(byId("overlay-text"), text);
   const button = byId("overlay-button");
@@ -109,6 +111,7 @@ async function start(url) {
   }
   root.dataset.player = Player.kind;
   progress = { time: -1, at: performance.now() };
+  best = Infinity;
   player = new Player(video, url, onBroken);
   play();
 }
@@ -212,10 +215,11 @@ function tick() {
   const video0 = stream?.tracks.find((track) => track.kind === "video");
   const quality = video.getVideoPlaybackQuality?.();
   const late = latency();
+  const distance = player?.distance() ?? null;
   const pairs = [
-    late === null ? ["Behind the newest picture", format.seconds(player?.distance() ?? null)] : ["Latency", format.seconds(late)],
+    late === null && distance !== null ? ["Behind live", format.seconds(distance)] : ["Latency", format.seconds(late)],
     ["Picture", video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : "–"],
-    ["Frame rate", format.rate(stream?.qos.frame_rate || video0?.frame_rate)],
+    ["Frame rate", format.rate(stream?.qos.frame_rate, video0?.frame_rate)],
     ["Bitrate", format.bitrate(stream?.qos.bitrate)],
     ["Codecs", stream?.tracks.map((track) => track.codec_name || track.codec).join(", ") || "–"],
     ["Buffered", format.seconds(player ? buffered() : null)],
@@ -224,15 +228,18 @@ function tick() {
     ["Player", root.dataset.player],
   ];
   setPairs(byId("figures"), pairs);
+  byId("figures").parentElement.hidden = !stream;
 }
 
 function showLive() {
   const button = byId("live");
-  const [distance, target] = [player?.distance() ?? null, player?.target() ?? null];
-  const playing = player !== null && distance !== null && video.readyState > 1;
-  const behind = playing && target !== null ? distance - target : 0;
+  const playing = player !== null && video.readyState > 1;
+  // How far behind is judged by the least that this player has managed.
+  const now = latency() ?? player?.distance() ?? null;
+  if (playing && now !== null && !video.paused) best = Math.min(best, now);
+  const behind = playing && now !== null ? now - best : 0;
   const isBehind = behind > BEHIND;
-  button.disabled = !playing || !isBehind;
+  button.disabled = !isBehind;
   button.dataset.live = !playing ? "no" : isBehind ? "behind" : "yes";
   setText(byId("live-text"), !playing ? "Not playing" : isBehind ? `${format.seconds(behind)} behind, go live` : "Live");
 }

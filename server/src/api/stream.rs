@@ -124,7 +124,7 @@ impl Stream {
             qos: Quality {
                 bitrate: qos.bitrate_bps,
                 frame_rate: qos.fps,
-                gop: (qos.gop_frames > 0).then(|| qos.gop_duration.as_secs_f64()),
+                gop: (qos.gop_frames > 0).then_some(qos.gop_duration.as_secs_f64()),
                 frames: qos.frames,
                 bytes: qos.bytes,
                 last_frame_age: seconds(handle.last_frame_ms()),

@@ -63,7 +63,10 @@ impl Clip {
     /// begin of round 0 at which it is due.
     pub(super) fn round(&self, round: i64) -> impl Iterator<Item = (Duration, SourceFrame)> {
         let first = round == 0;
-        let slots = self.frames.iter().filter(move |slot| !(first && slot.carried));
+        let slots = self
+            .frames
+            .iter()
+            .filter(move |slot| !(first && slot.carried));
         slots.map(move |slot| {
             let dts = round.saturating_mul(ROUND_MS).saturating_add(slot.at);
             let frame = SourceFrame {
@@ -72,7 +75,10 @@ impl Clip {
                 clock: SourceClock::unwrapped(Timescale::MILLIS),
                 ..slot.frame.clone()
             };
-            (Duration::from_millis(u64::try_from(dts).unwrap_or(0)), frame)
+            (
+                Duration::from_millis(u64::try_from(dts).unwrap_or(0)),
+                frame,
+            )
         })
     }
 
@@ -105,7 +111,11 @@ mod tests {
             while let Some(entry) = subscription.try_recv() {
                 match entry {
                     Recv::Frame(frame) => {
-                        seen.push((frame.track, frame.dts, frame.duration.map(std::num::NonZeroU32::get)));
+                        seen.push((
+                            frame.track,
+                            frame.dts,
+                            frame.duration.map(std::num::NonZeroU32::get),
+                        ));
                     }
                     Recv::Track(_) => {}
                     other => panic!("{other:?}"),
@@ -131,7 +141,11 @@ mod tests {
         for track in tracks.iter() {
             let times = seen.iter().filter(|(id, ..)| *id == track.id);
             let times: Vec<i64> = times.map(|(_, dts, _)| *dts).collect();
-            let tick = if track.video().is_some() { 90_000 / 25 } else { 1_024 };
+            let tick = if track.video().is_some() {
+                90_000 / 25
+            } else {
+                1_024
+            };
             for pair in times.windows(2) {
                 assert_eq!(pair[1] - pair[0], tick, "{track:?} {pair:?}");
             }

@@ -93,7 +93,7 @@ impl Dispatch {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         if path != "/"
-            && !self.own_roots.iter().any(|root| is_root(&root))
+            && !self.own_roots.iter().any(is_root)
             && let Some((handler, rest)) = self.routes.find(path)
         {
             let path = rest.to_owned();
