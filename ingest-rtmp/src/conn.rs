@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use rillcast_core::{
-    CloseReason, Credentials, IngestContext, Publish, PublishError, PublishRefused,
+    CloseReason, Credentials, Denied, IngestContext, Publish, PublishError, PublishRefused,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,6 +35,7 @@ pub(crate) async fn run(
     let span = tracing::info_span!("connection", protocol = cx.name(), %peer, stream = tracing::field::Empty);
     let connection = Connection {
         session: Session::new(config.session_limits(), Instant::now()),
+        config,
         pending: Bytes::new(),
         live: None,
         socket,
@@ -42,9 +43,7 @@ pub(crate) async fn run(
         admission,
         cx,
     };
-    let read_buffer = config.read_buffer.as_usize();
-    drop(config);
-    connection.run(read_buffer).instrument(span).await;
+    connection.run().instrument(span).await;
 }
 
 struct Connection {
@@ -54,6 +53,7 @@ struct Connection {
     /// Taken from the session and not written yet.
     pending: Bytes,
     live: Option<Live>,
+    config: Arc<Config>,
     admission: Admission,
     cx: IngestContext,
 }
@@ -87,8 +87,8 @@ enum Wake {
 }
 
 impl Connection {
-    async fn run(mut self, read_buffer: usize) {
-        let end = match self.serve(read_buffer).await {
+    async fn run(mut self) {
+        let end = match self.serve().await {
             Err(end) => end,
             Ok(never) => match never {},
         };
@@ -119,7 +119,8 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, read_buffer: usize) -> Result<std::convert::Infallible, End> {
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        let read_buffer = self.config.read_buffer.as_usize();
         let shutdown = self.cx.shutdown();
         let mut stop = pin!(shutdown.requested());
         let mut timer = pin!(sleep_until(self.session.poll_timeout().into()));
@@ -208,7 +209,10 @@ impl Connection {
         let shutdown = self.cx.shutdown();
         let answer = tokio::select! {
             () = shutdown.requested() => Err(PublishError::ShuttingDown.into()),
-            answer = self.cx.publish(publish) => answer,
+            answer = timeout(self.config.handshake_timeout.0, self.cx.publish(publish)) => {
+                // Whoever is asked for permission does not answer.
+                answer.unwrap_or_else(|_| Err(Denied::new("permission was not given in time").into()))
+            }
         };
         match answer {
             Ok(publisher) => {

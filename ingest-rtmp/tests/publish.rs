@@ -33,7 +33,7 @@ struct Server {
     events: Events,
 }
 
-/// Lets in whoever shows the token "right".
+/// Lets in whoever shows the token "right", and leaves "slow" without an answer.
 struct Token;
 
 #[async_trait::async_trait]
@@ -41,6 +41,7 @@ impl Authorizer for Token {
     async fn authorize(&self, access: Access<'_>) -> Result<(), Denied> {
         match access.credentials.token.as_deref() {
             Some("right") => Ok(()),
+            Some("slow") => std::future::pending().await,
             _ => Err(Denied::new("the token is wrong")),
         }
     }
@@ -265,10 +266,34 @@ async fn a_live_key_is_not_given_away_and_the_second_publisher_is_told() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_is_replaced_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = clip(folder.path(), "1").await;
+    let mut server = Server::start("[bus]\ntakeover = \"replace\"").await;
+    let first = publish(&clip, &server.url("live/cam"));
+    let stream = server.published().await;
+    soon(stream.subscribe().recv()).await;
+    let _second = publish(&clip, &server.url("live/cam"));
+    let said = complaint(first).await;
+    assert!(
+        said.contains("another publisher took the stream over"),
+        "{said}"
+    );
+    let resumed = server.event().await;
+    assert!(
+        matches!(resumed, StreamEvent::Resumed { epoch: 2, .. }),
+        "{resumed:?}"
+    );
+}
+
+#[tokio::test]
 async fn whoever_may_not_publish_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let clip = clip(folder.path(), "1").await;
-    let mut server = Server::start_with("", Some(Token)).await;
+    let settings = "[rtmp]\nhandshake_timeout = \"2s\"";
+    let mut server = Server::start_with(settings, Some(Token)).await;
+    let said = complaint(publish(&clip, &server.url("live/cam?token=slow"))).await;
+    assert!(said.contains("not given in time"), "{said}");
     let said = complaint(publish(&clip, &server.url("live/cam?token=wrong"))).await;
     assert!(said.contains("the token is wrong"), "{said}");
     let said = complaint(publish(&clip, &server.url("live/.hidden"))).await;

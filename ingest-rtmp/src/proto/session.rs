@@ -175,13 +175,18 @@ impl Session {
                     self.phase = Phase::Opened;
                     continue;
                 }
-                (_, Some(aggregate)) => {
-                    let message = aggregate.next();
-                    if message.is_none() {
-                        self.aggregate = None;
+                (_, Some(aggregate)) => match aggregate.next() {
+                    Some(message) if is_media(message.kind) => Some(message),
+                    // Nobody sends control or commands so.
+                    Some(_) => {
+                        self.ignored.messages += 1;
+                        None
                     }
-                    message
-                }
+                    None => {
+                        self.aggregate = None;
+                        None
+                    }
+                },
                 _ => {
                     let before = input.len();
                     let message = self.reader.read(input);
@@ -319,8 +324,7 @@ impl Session {
                     }
                 };
             }
-            // An aggregate in an aggregate is nothing that anybody sends.
-            kind::AGGREGATE if self.aggregate.is_none() => {
+            kind::AGGREGATE => {
                 self.aggregate = Some(Aggregate::new(message));
                 return Ok(None);
             }
@@ -428,4 +432,12 @@ impl Session {
         };
         self.writer.write(&message, &mut self.out);
     }
+}
+
+/// Whether messages of the type carry media.
+const fn is_media(message_kind: u8) -> bool {
+    matches!(
+        message_kind,
+        kind::AUDIO | kind::VIDEO | kind::DATA_AMF0 | kind::DATA_AMF3
+    )
 }
