@@ -1,2 +1,22 @@
-//! Placeholder during bootstrap.
+//! HLS out, for rillcast.
+//!
+//! Playlists are pure functions of the live window that `rillcast-media` cuts
+//! (`playlist`); they are rendered once for all viewers (`renders`) and
+//! answered below `/hls` (`handler`), by the rules of
+//! `rillcast_media::delivery`. The media bytes that they point at are served
+//! below `/cmaf` by the handler that all egresses share. `plugin` starts
+//! packaging with the publish and ties it all to a server.
+//!
+//! Serves RFC 8216 playlists of fragmented MP4. Link the crate with
+//! `use rillcast_egress_hls as _;`, or add [`Hls`] by hand.
 #![forbid(unsafe_code)]
+
+mod config;
+mod handler;
+mod playlist;
+mod plugin;
+mod renders;
+
+pub use config::Config;
+pub use playlist::law::{Parsed, ParsedSegment, Violation};
+pub use plugin::Hls;

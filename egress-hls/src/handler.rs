@@ -1,0 +1,285 @@
+//! `/hls/APP/NAME/…`: which playlist a request wants, and whether to wait for it.
+//!
+//! `index.m3u8` is the entry to a stream, `{session}/{track}.m3u8` the list of
+//! one track. The session stands in the URL, so that a player of a stream life
+//! that has ended never sees its media sequence start again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use http::header::USER_AGENT;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use rillcast_core::http::{Body, HttpHandler, HttpRequest, hold};
+use rillcast_core::{EgressContext, MediaKind, StreamHandle, StreamKey, Viewers};
+use rillcast_media::cmaf::{CmafConfig, Snapshot, State, Store, Window};
+use rillcast_media::delivery::{self, Verb, refuse, refuse_for_now};
+
+use crate::Config;
+use crate::renders::Renders;
+
+/// What answers below `/hls`. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    store: Arc<Store>,
+    renders: Renders,
+    /// Empty once the plugin has stopped: the context leads to the table of
+    /// routes, which leads here, and the ring must be cut for either to be freed.
+    cx: ArcSwapOption<EgressContext>,
+}
+
+type Refusal = Box<Response<Body>>;
+
+/// What of a request matters here: all but its body.
+struct Asked {
+    head: Parts,
+    path: String,
+    peer: Option<SocketAddr>,
+}
+
+impl Handler {
+    pub(crate) fn new(config: Config, store: Arc<Store>, cx: EgressContext) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            store,
+            renders: Renders::default(),
+            cx: ArcSwapOption::from_pointee(cx),
+        }))
+    }
+
+    /// Forgets what is over. To be called about once a second.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.0.store.sweep(now);
+        self.0.renders.sweep();
+    }
+
+    /// Stops looking up streams; what is known stays served.
+    pub(crate) fn stop(&self) {
+        self.0.cx.store(None);
+    }
+}
+
+#[async_trait]
+impl HttpHandler for Handler {
+    async fn handle(&self, request: HttpRequest) -> Response<Body> {
+        let HttpRequest {
+            head, path, peer, ..
+        } = request;
+        let answer = self.0.answer(&Asked { head, path, peer }).await;
+        answer.unwrap_or_else(|refusal| *refusal)
+    }
+}
+
+impl Inner {
+    async fn answer(&self, request: &Asked) -> Result<Response<Body>, Refusal> {
+        let verb = delivery::verb(&request.head)?;
+        let parts: Vec<&str> = request.path.split('/').take(5).collect();
+        let key = |app, name| {
+            StreamKey::from_parts(app, name).map_err(|_| missing("that names no stream"))
+        };
+        match parts[..] {
+            [app, name, "index.m3u8"] => self.index(&key(app, name)?, verb, request).await,
+            [app, name, session, file] => {
+                let track = file.strip_suffix(".m3u8");
+                let track = track.ok_or_else(|| missing("there are only playlists here"))?;
+                let key = key(app, name)?;
+                self.media(&key, session, track, verb, request).await
+            }
+            _ => Err(missing("there is no such playlist")),
+        }
+    }
+
+    /// The multivariant playlist of a stream.
+    async fn index(
+        &self,
+        key: &StreamKey,
+        verb: Verb,
+        request: &Asked,
+    ) -> Result<Response<Body>, Refusal> {
+        let handle = self.stream(key);
+        let window = self.window(key, handle.as_ref());
+        let window = window.ok_or_else(|| missing("there is no such stream"))?;
+        let snapshot = playable(&window, INDEX_HOLD, |snapshot| {
+            snapshot
+                .primary()
+                .is_some_and(|track| !track.listed().is_empty())
+        })
+        .await?;
+        let announced = handle.map(|handle| handle.metadata_snapshot().announced.clone());
+        let snapshot = late_tracks(&window, snapshot, &announced.unwrap_or_default()).await;
+        let session = self.renders.session(&window, || self.viewers(&window));
+        let listing = session.listing(&snapshot);
+        let text = listing.multivariant(&snapshot);
+        let text = text.ok_or_else(|| missing("there is nothing to play"))?;
+        Ok(text.answer(verb, &request.head, self.max_age(&snapshot)))
+    }
+
+    /// The media playlist of a track.
+    async fn media(
+        &self,
+        key: &StreamKey,
+        session: &str,
+        track: &str,
+        verb: Verb,
+        request: &Asked,
+    ) -> Result<Response<Body>, Refusal> {
+        let window = self.store.find(key, session, Instant::now());
+        let window = window.ok_or_else(|| missing("no such session, or it is over"))?;
+        let known = |snapshot: &Snapshot| snapshot.track(track).is_some();
+        // A track that a live session does not have may never come: its name is
+        // known from a multivariant playlist, which lists only what is there.
+        if !known(&window.load()) {
+            return Err(missing("there is no such track"));
+        }
+        let snapshot = playable(&window, MEDIA_HOLD, |snapshot| {
+            let track = snapshot.track(track);
+            track.is_some_and(|track| !track.listed().is_empty())
+        })
+        .await?;
+        let session = self.renders.session(&window, || self.viewers(&window));
+        let listing = session.listing(&snapshot);
+        let track = snapshot.track(track);
+        let text = track.and_then(|track| listing.media(&snapshot, track));
+        let text = text.ok_or_else(|| missing("there is nothing to play"))?;
+        self.note(&session.viewers, &snapshot, request);
+        Ok(text.answer(verb, &request.head, self.max_age(&snapshot)))
+    }
+
+    /// The live stream of that key.
+    fn stream(&self, key: &StreamKey) -> Option<StreamHandle> {
+        let cx = self.cx.load();
+        cx.as_ref()?.stream(key)
+    }
+
+    /// The window of a live stream, made if this is the first request for it,
+    /// or that of the life that ended last.
+    fn window(&self, key: &StreamKey, handle: Option<&StreamHandle>) -> Option<Arc<Window>> {
+        let now = Instant::now();
+        let known = self.store.get(key, now);
+        let Some(handle) = handle else {
+            return known;
+        };
+        if known
+            .as_ref()
+            .is_some_and(|known| known.session() == handle.session())
+        {
+            return known;
+        }
+        let cx = self.cx.load();
+        let config = cx.as_ref()?.stream_settings::<CmafConfig>("cmaf", key);
+        // The section was checked at start, each override of it too.
+        let config = config.inspect_err(|error| {
+            tracing::error!(stream = %key, %error, "the settings of the stream cannot be read");
+        });
+        Some(self.store.open(handle, &config.ok()?, now))
+    }
+
+    /// The counter of the stream whose life this window is of.
+    fn viewers(&self, window: &Window) -> Arc<Viewers> {
+        let handle = self.stream(window.key());
+        let same = handle.filter(|handle| handle.session() == window.session());
+        match same {
+            Some(handle) => handle.slot(Viewers::new),
+            // Nobody will ask how many watch what is over.
+            None => Arc::default(),
+        }
+    }
+
+    /// Counts the sender of `request` as a viewer until it should have asked again.
+    fn note(&self, viewers: &Viewers, snapshot: &Snapshot, request: &Asked) {
+        if snapshot.is_ended() {
+            return;
+        }
+        let address = request.peer.map(|peer| peer.ip().to_canonical());
+        let agent = request.head.headers.get(USER_AGENT);
+        let stay = snapshot.target_duration * 2 + VIEWER_SLACK;
+        viewers.note((address, agent), Instant::now(), stay);
+    }
+
+    /// What has ended does not change any more, but goes.
+    fn max_age(&self, snapshot: &Snapshot) -> u32 {
+        if snapshot.is_ended() {
+            u32::try_from(snapshot.target_duration.as_secs()).unwrap_or(1)
+        } else {
+            self.config.max_age(snapshot.target_duration)
+        }
+    }
+}
+
+/// The first snapshot with something `listed`, held for up to `limit` while the
+/// stream lives.
+async fn playable(
+    window: &Window,
+    limit: Duration,
+    listed: impl Fn(&Snapshot) -> bool,
+) -> Result<Arc<Snapshot>, Refusal> {
+    let settled = |snapshot: &Snapshot| {
+        listed(snapshot) || !matches!(snapshot.state, State::Waiting | State::Live)
+    };
+    let snapshot = hold(limit, window.watched().wait_for(settled)).await;
+    let snapshot = snapshot
+        .ok_or_else(|| Box::new(refuse_for_now("the first segment is not complete yet", 1)))?;
+    match snapshot.state {
+        _ if listed(&snapshot) => Ok(snapshot),
+        State::Refused(refusal) => Err(missing(refusal.reason())),
+        _ => Err(missing("the stream ended before its first segment")),
+    }
+}
+
+/// A snapshot that lists every track that was announced or has begun, waited
+/// for until a second after the first segment; then whatever there is. A track
+/// that comes later is offered to those who join later (MEDIA.md section 5).
+async fn late_tracks(
+    window: &Window,
+    snapshot: Arc<Snapshot>,
+    announced: &[MediaKind],
+) -> Arc<Snapshot> {
+    let all_there = |snapshot: &Snapshot| {
+        let has = |kind: &MediaKind| {
+            let mut tracks = snapshot.tracks.iter();
+            tracks.any(|track| track.track.kind() == *kind)
+        };
+        let listed = snapshot
+            .tracks
+            .iter()
+            .all(|track| !track.listed().is_empty());
+        snapshot.is_ended() || (listed && announced.iter().all(has))
+    };
+    let first = snapshot.primary().and_then(|track| track.segments.first());
+    let cut = first
+        .and_then(|segment| segment.parts.last())
+        .map(|part| part.received);
+    let until = cut.map_or_else(Instant::now, |cut| cut + LATE_TRACKS);
+    let left = until.saturating_duration_since(Instant::now());
+    if all_there(&snapshot) || left.is_zero() {
+        return snapshot;
+    }
+    let waited = hold(left, window.watched().wait_for(all_there)).await;
+    waited.unwrap_or_else(|| window.load())
+}
+
+fn missing(why: &'static str) -> Refusal {
+    Box::new(refuse(StatusCode::NOT_FOUND, why))
+}
+
+/// For how long the entry to a live stream is held until it can be played: the
+/// longest keyframe interval that is waited for by default and a little more,
+/// and less than the 20 s after which hls.js gives up.
+const INDEX_HOLD: Duration = Duration::from_secs(15);
+
+/// The same for a track that has begun. hls.js wants the first byte of a media
+/// playlist within 10 s.
+const MEDIA_HOLD: Duration = Duration::from_secs(8);
+
+/// How long after the first segment a track that was announced is waited for.
+const LATE_TRACKS: Duration = Duration::from_secs(1);
+
+/// A player asks once a target duration; this much more than two of them and it
+/// has gone.
+const VIEWER_SLACK: Duration = Duration::from_secs(1);
