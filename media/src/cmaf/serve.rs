@@ -194,3 +194,6 @@ fn missing(why: &'static str) -> Refusal {
 /// The shortest that what is next is waited for: before the first cut there is
 /// no target duration yet.
 const LEAST_HOLD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,21 @@ impl Window {
             _ => None,
         }
     }
+
+    /// Whether it is live, or has ended not long ago.
+    fn is_kept(&self, now: Instant) -> bool {
+        self.expires().is_none_or(|at| at > now)
+    }
+
+    /// A window that shows `snapshot`, for tests of what reads windows.
+    #[cfg(test)]
+    pub(super) fn showing(snapshot: Snapshot) -> Self {
+        Self {
+            key: snapshot.key.clone(),
+            session: Arc::clone(&snapshot.session),
+            snapshot: Watched::new(snapshot),
+        }
+    }
 }
 
 impl fmt::Debug for Window {
@@ -197,7 +212,7 @@ impl Store {
     /// The window of a live stream, as [`window`]; from now on the store finds it.
     pub fn open(&self, handle: &StreamHandle, config: &CmafConfig, now: Instant) -> Arc<Window> {
         let window = window(handle, config);
-        let mut windows = self.lock(now);
+        let mut windows = self.swept(now);
         let of_key = windows.entry(handle.key().clone()).or_default();
         if !of_key.iter().any(|known| Arc::ptr_eq(known, &window)) {
             of_key.push(Arc::clone(&window));
@@ -208,41 +223,46 @@ impl Store {
     /// The newest window of a stream, live or ended: what playlists show.
     #[must_use]
     pub fn get(&self, key: &StreamKey, now: Instant) -> Option<Arc<Window>> {
-        self.lock(now).get(key)?.last().cloned()
+        let windows = self.lock();
+        let newest = windows.get(key)?.last();
+        newest.filter(|window| window.is_kept(now)).cloned()
     }
 
     /// The window of one life of a stream, live or ended: where its bytes are.
     #[must_use]
     pub fn find(&self, key: &StreamKey, session: &str, now: Instant) -> Option<Arc<Window>> {
-        let windows = self.lock(now);
-        let window = windows.get(key)?.iter().rev();
-        window
-            .into_iter()
-            .find(|window| window.session() == session)
-            .cloned()
+        let windows = self.lock();
+        let mut of_key = windows.get(key)?.iter().rev();
+        let window = of_key.find(|window| window.session() == session);
+        window.filter(|window| window.is_kept(now)).cloned()
     }
 
-    /// Lets go of ended windows whose time is over. Every other call does so
-    /// too; call this now and then for the time when nobody asks.
+    /// Lets go of ended windows whose time is over. [`Store::open`] does so
+    /// too; looking one up does not, since every request of every viewer looks
+    /// one up. Call this about once a second.
     pub fn sweep(&self, now: Instant) {
-        drop(self.lock(now));
+        drop(self.swept(now));
     }
 
     /// How many windows there are, and the bytes of media that they hold.
     #[must_use]
     pub fn usage(&self, now: Instant) -> (usize, u64) {
-        let windows = self.lock(now);
+        let windows = self.swept(now);
         let all = windows.values().flatten();
         all.fold((0, 0), |(count, bytes), window| {
             (count + 1, bytes + window.load().memory)
         })
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, Vec<Arc<Window>>>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The windows, without those whose time is over.
-    fn lock(&self, now: Instant) -> MutexGuard<'_, HashMap<StreamKey, Vec<Arc<Window>>>> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+    fn swept(&self, now: Instant) -> MutexGuard<'_, HashMap<StreamKey, Vec<Arc<Window>>>> {
+        let mut windows = self.lock();
         windows.retain(|_, of_key| {
-            of_key.retain(|window| window.expires().is_none_or(|at| at > now));
+            of_key.retain(|window| window.is_kept(now));
             // A stream that comes and goes quickly leaves only so many behind.
             let excess = of_key.len().saturating_sub(MOST_PER_KEY);
             of_key.drain(..excess);
