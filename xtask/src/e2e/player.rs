@@ -27,7 +27,17 @@ pub(crate) fn ffmpeg(bench: &Bench, url: &str, seconds: u32) -> Result {
         .stderr(log_file(bench, "ffmpeg-player.log")?);
     let mut guard = Guard::spawn("ffmpeg as a player", &mut command)?;
     let status = guard.wait(Duration::from_secs(u64::from(seconds) + 30))?;
-    let warnings = tail(bench, "ffmpeg-player.log");
+    // It says the first at each reload of a live playlist with EXT-X-MAP, whoever
+    // wrote it (5.1, with its own muxer's too).
+    const OWN: &[&str] = &[
+        "Found duplicated MOOV Atom. Skipped it",
+        "Last message repeated",
+    ];
+    let log = fs::read_to_string(bench.dir.join("ffmpeg-player.log")).context("its log")?;
+    let lines = log
+        .lines()
+        .filter(|line| !OWN.iter().any(|own| line.contains(own)));
+    let warnings = lines.collect::<Vec<_>>().join("\n");
     ensure!(status.success(), "ffmpeg ended with {status}:\n{warnings}");
     ensure!(warnings.is_empty(), "ffmpeg warned:\n{warnings}");
     note(format!("ffmpeg: {seconds} s decoded without a warning"));

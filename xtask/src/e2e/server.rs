@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::playlist::{Media, Multivariant};
 use super::{Bench, log_file, tail, wait_for};
 use crate::http;
 use crate::process::{Context, Guard, Result, ensure, fail};
@@ -132,6 +133,24 @@ impl Server {
             start.elapsed().as_secs_f64()
         ));
         Ok(())
+    }
+
+    /// Waits until each playlist of the stream lists three target durations. Fewer
+    /// are enough for all players but one: Chromium's own gives up on a live
+    /// playlist of one or two segments (seen with 156, and any server).
+    pub(crate) fn wait_settled(&mut self, bench: &Bench, key: &str) -> Result {
+        self.wait_playable(bench, key)?;
+        let path = format!("/hls/{key}/index.m3u8");
+        wait_for(Duration::from_secs(40), "three target durations", || {
+            for media in Multivariant::fetch(&self.http, &path)?.media {
+                let playlist = Media::fetch(&self.http, &media)?;
+                let listed: f64 = playlist.segments.iter().map(|it| it.duration).sum();
+                if listed < 3.0 * f64::from(playlist.target_duration) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
     }
 
     /// SIGTERM; it must end well within the contract's time.
