@@ -1,6 +1,14 @@
 //! The server from outside: its program, its HTTP, its API. Everything listens
 //! on port 0 of 127.0.0.1.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect fails so"
+)]
+
 #[path = "server/api.rs"]
 mod api;
 #[path = "server/cli.rs"]

@@ -50,6 +50,9 @@ function loadLibrary() {
 /** The browser's own HLS player. */
 export class NativePlayer {
   static kind = "native";
+  // Chromium 156 gives up on a live playlist of one segment: one is being cut
+  // and two are listed.
+  static leastSegments = 3;
 
   constructor(video, url, onBroken) {
     this.video = video;
@@ -161,6 +164,7 @@ class PlaylistClock {
 /** hls.js. */
 export class LibraryPlayer {
   static kind = "hls.js";
+  static leastSegments = 0;
 
   constructor(video, url, onBroken) {
     const { Hls } = globalThis;

@@ -68,6 +68,7 @@ async function ask() {
 function follow() {
   showElsewhere();
   const url = stream.playback?.hls;
+  if (root.dataset.state === "waiting") say("waiting", stalledFor());
   if (player && stream.session === session) return;
   if (refused) return;
   if (!url) return say("error", "This server does not serve HLS", "It was built or configured without that egress.");
@@ -97,18 +98,28 @@ function onAskFailed(error) {
     "When it is live again, it plays here by itself.".replace(before ? "" : " again", ""));
 }
 
+// A short stall shows no words; a publisher that is away does.
+function stalledFor() {
+  return stream && stream.state !== "publishing" ? "The publisher is away" : "";
+}
+
 // Playing.
 
 async function start(url) {
   stop();
-  if (!refused) say("loading", "Starting", stream.packaging?.state === "waiting" ? "Waiting for the first whole segment." : "");
-  session = stream.session;
-  retryAt = Date.now() + 2000;
+  say("loading", "Starting");
   try {
     Player ??= await choosePlayer(video, wanted);
   } catch (error) {
     return onCannotPlay(error);
   }
+  if ((stream.packaging?.segments ?? 0) < Player.leastSegments) {
+    // Packaging may begin with the first request for it.
+    if (!stream.packaging) fetch(url).catch(() => {});
+    return say("loading", "Starting", "Waiting for the first segments.");
+  }
+  session = stream.session;
+  retryAt = Date.now() + 2000;
   root.dataset.player = Player.kind;
   progress = { time: -1, at: performance.now() };
   best = Infinity;
@@ -166,7 +177,7 @@ function onCannotPlay(error) {
 }
 
 video.addEventListener("playing", () => { failures = 0; say("playing"); });
-video.addEventListener("waiting", () => { if (player) say("waiting", "Waiting for the stream"); });
+video.addEventListener("waiting", () => { if (player) say("waiting", stalledFor()); });
 video.addEventListener("ended", () => { stop(); say("ended", "The stream has ended", "When it is live again, it plays here by itself."); ask(); });
 video.addEventListener("volumechange", () => { if (!video.muted) byId("unmute").hidden = true; });
 byId("unmute").addEventListener("click", () => { video.muted = false; video.focus(); });
@@ -239,9 +250,10 @@ function showLive() {
   if (playing && now !== null && !video.paused) best = Math.min(best, now);
   const behind = playing && now !== null ? now - best : 0;
   const isBehind = behind > BEHIND;
-  button.disabled = !isBehind;
-  button.dataset.live = !playing ? "no" : isBehind ? "behind" : "yes";
-  setText(byId("live-text"), !playing ? "Not playing" : isBehind ? `${format.seconds(behind)} behind, go live` : "Live");
+  const live = stream?.state === "publishing";
+  button.disabled = !isBehind || !live;
+  button.dataset.live = !playing || !live ? "no" : isBehind ? "behind" : "yes";
+  setText(byId("live-text"), !playing ? "Not playing" : !live ? "Not live" : isBehind ? `${format.seconds(behind)} behind, go live` : "Live");
 }
 
 function showElsewhere() {
