@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use m3u8_rs::{Playlist, parse_playlist_res};
 use proptest::prelude::*;
 
+mod windows;
+
 use super::law::Parsed;
 use super::media::{Entry, MediaPlaylist};
 

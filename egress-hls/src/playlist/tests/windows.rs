@@ -1,0 +1,319 @@
+//! Playlists of real windows: random streams go through the segmenter, and
+//! every playlist of every track on the way is checked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use rillcast_core::{
+    Discontinuity, DiscontinuityCause, Frame, StreamKey, Timescale, Track, TrackId,
+};
+use rillcast_media::SourceItem;
+use rillcast_media::cmaf::{CmafConfig, Segmenter, Snapshot, WallClock};
+use rillcast_media::flv::Demuxer;
+use rillcast_media::flv::file::Reader;
+
+use super::super::law::Parsed;
+use super::super::media::MediaPlaylist;
+use super::super::multivariant;
+use super::read_back;
+
+const VIDEO: TrackId = TrackId(0);
+const AUDIO: TrackId = TrackId(1);
+
+/// The tracks of the server's demo clip: configurations that a real encoder wrote.
+static TRACKS: LazyLock<(Track, Track)> = LazyLock::new(|| {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../server/assets/demo/demo.flv"
+    );
+    let mut reader = Reader::new();
+    reader.push(&std::fs::read(path).unwrap());
+    let mut demuxer = Demuxer::new();
+    let mut tracks = BTreeMap::new();
+    while let Some(tag) = reader.next_tag().unwrap() {
+        for item in demuxer.tag(tag, Instant::now()).unwrap() {
+            if let SourceItem::Track(track) = item {
+                tracks.insert(track.id, track);
+            }
+        }
+        if tracks.len() == 2 {
+            break;
+        }
+    }
+    (
+        tracks.remove(&VIDEO).unwrap(),
+        tracks.remove(&AUDIO).unwrap(),
+    )
+});
+
+/// One group of pictures, and what stands before it.
+#[derive(Clone, Debug)]
+struct Gop {
+    frames: u32,
+    /// Milliseconds of stream time without media, announced as a discontinuity.
+    pause: Option<u32>,
+    /// Whether the video's configuration is another one from here on.
+    changed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Stream {
+    /// Frames in so many seconds.
+    fps: (u32, u32),
+    gops: Vec<Gop>,
+    /// Whether there is sound, and how many milliseconds it comes late.
+    audio: Option<u32>,
+    video: bool,
+    window: Duration,
+}
+
+fn gop() -> impl Strategy<Value = Gop> {
+    let pause = prop::option::weighted(0.15, 1_001..20_000_u32);
+    (1..400_u32, pause, prop::bool::weighted(0.1)).prop_map(|(frames, pause, changed)| Gop {
+        frames,
+        pause,
+        changed,
+    })
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    let fps = prop::sample::select(vec![
+        (24_000, 1_001),
+        (25, 1),
+        (30_000, 1_001),
+        (50, 1),
+        (60_000, 1_001),
+        (120, 1),
+        (5, 1),
+    ]);
+    let audio = prop::option::weighted(0.8, prop_oneof![Just(0), 1..6_000_u32]);
+    let gops = prop::collection::vec(gop(), 1..25);
+    (fps, gops, audio, prop::bool::weighted(0.9), 1..30_u64).prop_map(
+        |(fps, gops, audio, video, window)| Stream {
+            fps,
+            gops,
+            audio,
+            video: video || audio.is_none(),
+            window: Duration::from_secs(window),
+        },
+    )
+}
+
+/// Something on the bus.
+enum Entry {
+    Track(Arc<Track>),
+    Frame(Frame),
+    Break(Discontinuity),
+}
+
+const NANOS: i64 = 1_000_000_000;
+
+impl Stream {
+    /// What the bus carries of this stream, each with its stream time in
+    /// nanoseconds.
+    fn entries(&self, start: Instant) -> Vec<(i64, Entry)> {
+        let (video_track, audio_track) = &*TRACKS;
+        let mut entries = Vec::new();
+        let (num, den) = (i64::from(self.fps.0), i64::from(self.fps.1));
+        let rate = i64::from(audio_track.timescale.hz());
+        let mut at = 0;
+        let mut sound = self.audio.map(|late| i64::from(late) * 1_000_000);
+        let mut configs = 0;
+        let frame = |track, time: i64, scale: Timescale, bytes: usize| {
+            let received = start + Duration::from_nanos(u64::try_from(time).unwrap());
+            let payload = Bytes::from(vec![0; bytes]);
+            Frame::new(track, scale.from_nanos(time), received, payload)
+        };
+        for (index, gop) in self.gops.iter().enumerate() {
+            if let Some(pause) = gop.pause.filter(|_| index > 0) {
+                let missing = Duration::from_millis(pause.into());
+                at += i64::from(pause) * 1_000_000;
+                let cause = DiscontinuityCause::Reconnect;
+                entries.push((at, Entry::Break(Discontinuity::new(cause, missing))));
+                sound = sound.map(|sound| sound.max(at));
+            }
+            if self.video && (index == 0 || gop.changed) {
+                entries.push((at, Entry::Track(Arc::new(changed(video_track, configs)))));
+                configs += 1;
+            }
+            let begin = at;
+            for n in 0..i64::from(gop.frames) {
+                at = begin + n * NANOS * den / num;
+                let made = frame(VIDEO, at, Timescale::VIDEO, 40);
+                let pts = made.dts + 2 * 90_000 * den / num;
+                let made = made.with_pts(pts).with_keyframe(n == 0);
+                if self.video {
+                    entries.push((at, Entry::Frame(made)));
+                }
+            }
+            at = begin + i64::from(gop.frames) * NANOS * den / num;
+            // The sound of this time, in whole frames from where it stands.
+            if let Some(from) = sound {
+                let mut ticks = audio_track.timescale.from_nanos(from);
+                let mut time = from;
+                if index == 0 || gop.changed {
+                    let track = Arc::new(audio_track.clone());
+                    entries.push((time, Entry::Track(track)));
+                }
+                while time < at {
+                    let mut made = frame(AUDIO, time, audio_track.timescale, 20);
+                    (made.dts, made.pts) = (ticks, ticks);
+                    let made = made.with_keyframe(true).with_duration(1_024);
+                    entries.push((time, Entry::Frame(made)));
+                    ticks += 1_024;
+                    time = ticks * NANOS / rate;
+                }
+                sound = Some(time);
+            }
+        }
+        entries.sort_by_key(|(time, _)| *time);
+        entries
+    }
+}
+
+/// `track` with another level in its configuration: another decoder set-up.
+fn changed(track: &Track, times: u8) -> Track {
+    let mut config = track.config.to_vec();
+    config[3] = config[3].wrapping_add(times);
+    track.clone().with_config(config.into())
+}
+
+/// Checks every playlist that is new in `snapshot` against those before it;
+/// how many there were.
+fn check(snapshot: &Snapshot, before: &mut BTreeMap<String, Parsed>) -> Result<usize, String> {
+    let mut seen = 0;
+    for track in snapshot.tracks.iter() {
+        let next = track.listed().last().map(|segment| segment.number + 1);
+        let known = before.get(&*track.name);
+        let same = |known: &Parsed| {
+            let end = known.media_sequence + u64::try_from(known.segments.len()).unwrap();
+            known.ended == snapshot.is_ended()
+                && known.media_sequence == track.first_listed
+                && Some(end) == next
+        };
+        if next.is_none() || known.is_some_and(same) {
+            continue;
+        }
+        let text = MediaPlaylist::of(snapshot, track).to_string();
+        let illegal = |error: &dyn std::fmt::Display| format!("{}: {error} in\n{text}", track.name);
+        let parsed = Parsed::read(&text).map_err(|error| illegal(&error))?;
+        read_back(&text, &parsed);
+        if let Some(known) = known {
+            known.check_next(&parsed).map_err(|error| illegal(&error))?;
+        }
+        before.insert(track.name.to_string(), parsed);
+        seen += 1;
+    }
+    if seen > 0 {
+        check_entry(snapshot)?;
+    }
+    Ok(seen)
+}
+
+/// The entry to the stream names every track that can be played, with true
+/// attributes as far as this can tell.
+fn check_entry(snapshot: &Snapshot) -> Result<(), String> {
+    let renditions = multivariant::renditions(snapshot);
+    let Some(text) = multivariant::render(&snapshot.session, &renditions) else {
+        return Ok(());
+    };
+    let Ok((_, playlist)) = m3u8_rs::parse_master_playlist(text.as_bytes()) else {
+        return Err(format!("m3u8-rs does not read\n{text}"));
+    };
+    for track in &renditions {
+        let named = format!("/{}.m3u8", track.name);
+        let variant = playlist.variants.iter().any(|v| v.uri.ends_with(&named));
+        let media = playlist
+            .alternatives
+            .iter()
+            .any(|m| m.uri.as_ref().is_some_and(|uri| uri.ends_with(&named)));
+        if !(variant || media) {
+            return Err(format!("{} is missing in\n{text}", track.name));
+        }
+    }
+    for variant in &playlist.variants {
+        let average = variant.average_bandwidth.unwrap_or(0);
+        let true_rate = average > 1 && variant.bandwidth >= average;
+        if !true_rate || variant.codecs.is_none() {
+            return Err(format!("no true attributes in\n{text}"));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a stream through the segmenter; the number of playlists that were seen.
+fn run(stream: &Stream) -> Result<usize, String> {
+    let start = Instant::now();
+    let clock = WallClock::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
+        start,
+    );
+    let mut config = CmafConfig::default();
+    config.window.0 = stream.window;
+    let key = StreamKey::parse("live/cam").unwrap();
+    let mut segmenter = Segmenter::new(key, "s1", config, clock);
+    let mut before = BTreeMap::new();
+    let mut seen = 0;
+    let mut last = start;
+    let look = |segmenter: &mut Segmenter, before: &mut BTreeMap<String, Parsed>| {
+        let snapshot = segmenter.snapshot();
+        snapshot.map_or(Ok(0), |snapshot| check(&snapshot, before))
+    };
+    for (time, entry) in stream.entries(start) {
+        let now = start + Duration::from_nanos(u64::try_from(time).unwrap());
+        while let Some(deadline) = segmenter.deadline().filter(|deadline| *deadline <= now) {
+            segmenter.on_deadline(deadline.max(last));
+            last = last.max(deadline);
+            seen += look(&mut segmenter, &mut before)?;
+        }
+        last = now;
+        match entry {
+            Entry::Track(track) => segmenter.track(track, now),
+            Entry::Frame(frame) => segmenter.frame(&frame, now),
+            Entry::Break(discontinuity) => segmenter.discontinuity(discontinuity, now),
+        }
+        seen += look(&mut segmenter, &mut before)?;
+    }
+    segmenter.end(last);
+    seen += look(&mut segmenter, &mut before)?;
+    if before.values().any(|playlist| !playlist.ended) {
+        return Err("a track of an ended stream has no end".to_owned());
+    }
+    Ok(seen)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_stream_shows_an_illegal_playlist(stream in stream()) {
+        run(&stream).map_err(TestCaseError::fail)?;
+    }
+}
+
+#[test]
+fn a_plain_stream_of_each_shape_is_listed() {
+    let gop = Gop {
+        frames: 50,
+        pause: None,
+        changed: false,
+    };
+    for (video, audio) in [
+        (true, Some(0)),
+        (true, Some(3_000)),
+        (true, None),
+        (false, Some(0)),
+    ] {
+        let stream = Stream {
+            fps: (25, 1),
+            gops: vec![gop.clone(); 12],
+            audio,
+            video,
+            window: Duration::from_secs(30),
+        };
+        let seen = run(&stream).unwrap();
+        assert!(seen >= 12, "{video} {audio:?}: {seen}");
+    }
+}
