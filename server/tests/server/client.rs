@@ -7,20 +7,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// No answer of these tests takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
     /// Whether the body ended as its framing said it would.
-    pub complete: bool,
+    pub(crate) complete: bool,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self
             .head
             .lines()
@@ -30,23 +30,23 @@ impl Answer {
         found.map(|(_, value)| value.trim())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         Self {
             stream,
@@ -54,12 +54,12 @@ impl Client {
         }
     }
 
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Sends one request with a Host header.
-    pub async fn request(&mut self, method: &str, path: &str) -> Answer {
+    pub(crate) async fn request(&mut self, method: &str, path: &str) -> Answer {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.send(head.as_bytes()).await;
         self.answer(method == "HEAD").await
@@ -77,13 +77,13 @@ impl Client {
     }
 
     /// Waits until the server closes the connection; what came is returned.
-    pub async fn closed(&mut self) -> Vec<u8> {
+    pub(crate) async fn closed(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.buffer)
     }
 
     /// Reads one answer.
-    pub async fn answer(&mut self, headless: bool) -> Answer {
+    pub(crate) async fn answer(&mut self, headless: bool) -> Answer {
         let end = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break end + 4;
@@ -148,12 +148,12 @@ impl Client {
 }
 
 /// One request over a connection of its own.
-pub async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     Client::connect(address).await.request("GET", path).await
 }
 
 /// One request with headers of its own, each line with its end.
-pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut client = Client::connect(address).await;
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     client.send(head.as_bytes()).await;
@@ -161,7 +161,11 @@ pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -
 }
 
 /// Asks until the answer is as wanted.
-pub async fn until(address: SocketAddr, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+pub(crate) async fn until(
+    address: SocketAddr,
+    path: &str,
+    wanted: impl Fn(&Answer) -> bool,
+) -> Answer {
     let asked = async {
         loop {
             let answer = get(address, path).await;

@@ -11,17 +11,17 @@ use rillcast_server::Server;
 use tokio::sync::Notify;
 
 /// A running server with the handler of [`Probe`] below `/probe`.
-pub struct Fixture {
-    pub server: Server,
-    pub http: SocketAddr,
+pub(crate) struct Fixture {
+    pub(crate) server: Server,
+    pub(crate) http: SocketAddr,
 }
 
 /// Starts a server; `config` is added to the sections that tests need.
-pub async fn start(config: &str) -> Fixture {
+pub(crate) async fn start(config: &str) -> Fixture {
     start_with(config, PluginEntry::egress::<Probe>("probe-crate", "1.2.3")).await
 }
 
-pub async fn start_with(config: &str, plugin: PluginEntry) -> Fixture {
+pub(crate) async fn start_with(config: &str, plugin: PluginEntry) -> Fixture {
     let mut settings = Settings::from_toml(config, "test.toml").unwrap();
     let origin = rillcast_core::Origin::Default;
     settings
@@ -34,11 +34,11 @@ pub async fn start_with(config: &str, plugin: PluginEntry) -> Fixture {
 }
 
 /// An egress that answers below `/probe`.
-pub struct Probe;
+pub(crate) struct Probe;
 
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct NoConfig {}
+pub(crate) struct NoConfig {}
 
 impl Egress for Probe {
     const NAME: &'static str = "probe";
@@ -58,7 +58,7 @@ impl Egress for Probe {
 }
 
 /// What the handler's `slices` answers, in many slices.
-pub fn sliced() -> (Chunk, Vec<u8>) {
+pub(crate) fn sliced() -> (Chunk, Vec<u8>) {
     let slices: Arc<[Bytes]> = (0..200_usize)
         .map(|index| Bytes::from(vec![u8::try_from(index).unwrap(); index * 37]))
         .collect();
