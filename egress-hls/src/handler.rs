@@ -226,8 +226,9 @@ async fn playable(
     let snapshot = snapshot
         .ok_or_else(|| Box::new(refuse_for_now("the first segment is not complete yet", 1)))?;
     match snapshot.state {
-        _ if listed(&snapshot) => Ok(snapshot),
+        // Nothing will be added any more, whatever was listed before.
         State::Refused(refusal) => Err(missing(refusal.reason())),
+        _ if listed(&snapshot) => Ok(snapshot),
         _ => Err(missing("the stream ended before its first segment")),
     }
 }
