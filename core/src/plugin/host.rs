@@ -360,7 +360,12 @@ async fn supervise(cell: Arc<Cell>, run: impl Future<Output = Result<(), BoxErro
         }
     };
     let asked = cell.shutdown.is_cancelled();
+    let starting = *cell.state.borrow() == PluginState::Starting;
     match &end {
+        // Whoever waits for the start gets the error, and says it once.
+        PluginState::Failed(error) if starting => {
+            tracing::debug!(plugin = cell.name, %error, "plugin did not start");
+        }
         PluginState::Failed(error) => tracing::error!(plugin = cell.name, %error, "plugin failed"),
         _ if asked => tracing::debug!(plugin = cell.name, "plugin stopped"),
         _ => tracing::warn!(plugin = cell.name, "plugin ended by itself"),
