@@ -215,3 +215,34 @@ fn of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unspecified_address_means_both_families() {
+        let machine_has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+        for text in ["0.0.0.0:0", "[::]:0"] {
+            let wanted: SocketAddr = text.parse().unwrap();
+            let (listener, address) = bind(wanted).unwrap();
+            assert_eq!(address.ip(), wanted.ip());
+            assert_eq!(address.port(), listener.local_addr().unwrap().port());
+            let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+            TcpStream::connect(v4).await.unwrap();
+            if machine_has_v6 {
+                let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
+                TcpStream::connect(v6).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_taken_once() {
+        let (_first, address) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = bind(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

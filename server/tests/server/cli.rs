@@ -343,3 +343,28 @@ async fn the_end_of_the_demo_is_clean() {
         running.read("stderr")
     );
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn want_of_descriptors_is_survived() {
+    let mut shell = Command::new("sh");
+    let script = "ulimit -n 40 && exec \"$0\" --set=server.listen=127.0.0.1:0 \"$@\"";
+    shell
+        .arg("-c")
+        .arg(script)
+        .arg(env!("CARGO_BIN_EXE_rillcast"));
+    if cfg!(feature = "rtmp") {
+        shell.env("RILLCAST__RTMP__LISTEN", "127.0.0.1:0");
+    }
+    let running = Running::start(&mut shell);
+    let http = running.address("http");
+    let mut crowd = Vec::new();
+    for _ in 0..60 {
+        crowd.push(tokio::net::TcpStream::connect(http).await.unwrap());
+    }
+    while !running.read("stderr").contains("cannot accept connections") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(crowd);
+    assert_eq!(get(http, "/healthz").await.text(), "ok\n");
+}
