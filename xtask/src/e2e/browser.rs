@@ -200,16 +200,12 @@ impl Report {
         // The media's clock may run a little slow at first: players near the live
         // edge steer by their rate.
         self.check_moving(0.9 * f64::from(seconds), tone)?;
+        // A stall that a viewer sees. Players also say "waiting" where they bridge a
+        // change of buffers without one.
         let freeze = self.number("longestFreezeMs");
         ensure!(
-            freeze < 1000.0,
+            freeze < 500.0,
             "{}: the picture stood still for {freeze} ms",
-            self.name()
-        );
-        let waiting = self.number("waiting");
-        ensure!(
-            waiting == 0.0,
-            "{}: it ran out of data {waiting} times",
             self.name()
         );
         Ok(())
@@ -268,7 +264,7 @@ impl Report {
 
     fn summary(&self) -> String {
         format!(
-            "{}: {:.1} s played, {} pictures ({} dropped), {} of {} looks moved, {} stalls, still for at most {:.0} ms",
+            "{}: {:.1} s played, {} pictures ({} dropped), {} of {} looks moved, {} waits, still for at most {:.0} ms",
             self.name(),
             self.number("played"),
             self.number("frames"),

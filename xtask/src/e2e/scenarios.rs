@@ -114,10 +114,10 @@ fn demo(bench: &Bench) -> Result {
     let mut server = Server::demo(bench)?;
     // As a newcomer does: the page is opened before there is anything to play. It
     // may have to try more than once, and must not need its viewer for that.
-    let mut early = Viewer::open(bench, With::Watch, &server, DEMO, 8)?;
+    let mut early = Viewer::open(bench, With::Watch, &server, DEMO, 12)?;
     let first = early.first_frame(bench)?;
     ensure!(first <= 15_000, "the player page took {first} ms");
-    early.watch(bench, 8)?.check_playing(5.0)?;
+    early.watch(bench, 12)?.check_playing(5.0)?;
     server.wait_settled(bench, DEMO)?;
     let mut viewer = Viewer::open(bench, With::Watch, &server, DEMO, SECONDS)?;
     viewer.first_frame(bench)?;
@@ -352,11 +352,11 @@ fn kick(bench: &Bench) -> Result {
 
     let mut again = Publisher::live(bench, "again", &Source::default(), &url)?;
     server.wait_playable(bench, KEY)?;
-    let next = Watched::new(&server)?.session;
-    ensure!(
-        next != session,
-        "the new stream has the session of the kicked one"
-    );
+    // The playlists of the kicked stream may still be there for its viewers.
+    wait_for(limit, "playlists of the new stream", || {
+        Ok((Watched::new(&server)?.session != session).then_some(()))
+    })?;
+    note("the key can be published again, in a new session");
     again.check_alive(bench)?;
     server.stop(bench)
 }
