@@ -27,9 +27,8 @@ export async function choosePlayer(video, wanted) {
   const sources = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
   if (!sources) throw new CannotPlay("This browser can play neither HLS nor media from a script.", "browser");
   if (!(await loadLibrary())) {
-    throw new CannotPlay(
-      "This browser has no HLS player of its own, and this server was built without hls.js, which would stand in for it.",
-      "library");
+    const why = native ? "hls.js is asked for" : "This browser has no HLS player of its own";
+    throw new CannotPlay(`${why}, and this server was built without hls.js.`, "library");
   }
   return LibraryPlayer;
 }
@@ -119,7 +118,7 @@ class PlaylistClock {
 
   /** The date of the player's time zero, in milliseconds; NaN while unknown. */
   start() {
-    return this.looks.length ? Math.min(...this.looks) : NaN;
+    return this.looks.length > 2 ? Math.min(...this.looks) : NaN;
   }
 
   async look() {
