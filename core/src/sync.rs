@@ -47,6 +47,7 @@ impl<T> Slot<T> {
     }
 
     /// The value, once it is there.
+    #[inline]
     pub(crate) fn get(&self) -> Option<&T> {
         self.0.get()
     }
@@ -71,6 +72,7 @@ impl<T> ArcCell<T> {
     }
 
     /// A borrow of the pointee without a count on the reference in the usual case.
+    #[inline]
     pub(crate) fn load(&self) -> ArcGuard<T> {
         self.0.load()
     }

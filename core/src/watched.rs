@@ -62,7 +62,9 @@ impl<T> Watched<T> {
                 return Poll::Ready(value);
             }
             drop(value);
-            self.wake.park(&mut waiter, cx.waker());
+            if !self.wake.park(&mut waiter, cx.waker()) {
+                return Poll::Pending;
+            }
             let value = self.load();
             if condition(&value) {
                 Poll::Ready(value)

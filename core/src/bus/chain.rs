@@ -99,6 +99,7 @@ impl Block {
     }
 
     /// The entry at `index`, if it is published.
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&Entry> {
         self.slots.get(index)?.get()
     }
@@ -124,6 +125,12 @@ impl Block {
     /// Takes the link to the next block away.
     pub(crate) fn cut(&self) {
         self.next.store(None);
+    }
+
+    /// Whether more entries may come to this block.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.sealed.load(Acquire) == OPEN
     }
 
     /// What stands at `index`, where no entry was found.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 
-use super::wake::{Chunk, Core};
+use super::wake::{Chunk, Core, DISARM};
 use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Weak};
 
 /// Up to this many chunks the root sweeps alone: below, a second task costs
@@ -68,30 +68,27 @@ impl Pump {
 
 async fn root(core: Weak<Core>, pump: Arc<Pump>) {
     let end = End { core, pump };
-    let mut branches = 0;
+    let mut started = false;
+    let mut passes = 0;
     while end.pump.root.rung().await {
         let Some(core) = end.core.upgrade() else {
             return;
         };
         let chunks = core.chunks();
-        if chunks.len() <= ROOT_CHUNKS || end.pump.branches.len() < 2 {
-            pass(chunks.iter()).await;
+        let lanes = end.pump.branches.len();
+        if chunks.len() <= ROOT_CHUNKS || lanes < 2 {
+            pass(chunks.iter(), &mut passes).await;
             continue;
         }
-        if branches == 0 {
-            for lane in 0..end.pump.branches.len() {
+        if !started {
+            for lane in 0..lanes {
                 tokio::spawn(branch(end.core.clone(), Arc::clone(&end.pump), lane));
             }
-            branches = end.pump.branches.len();
+            started = true;
         }
         for (lane, bell) in end.pump.branches.iter().enumerate() {
             if !bell.ring() {
-                pass(
-                    chunks
-                        .iter()
-                        .filter(|chunk| chunk.number % branches == lane),
-                )
-                .await;
+                pass(of_lane(&chunks, lane, lanes), &mut passes).await;
             }
         }
     }
@@ -105,23 +102,32 @@ async fn branch(core: Weak<Core>, pump: Arc<Pump>, lane: usize) {
     let Some(bell) = end.pump.branches.get(lane) else {
         return;
     };
+    let mut passes = 0;
     while bell.rung().await {
         let Some(core) = end.core.upgrade() else {
             return;
         };
         let chunks = core.chunks();
-        pass(chunks.iter().filter(|chunk| chunk.number % lanes == lane)).await;
+        pass(of_lane(&chunks, lane, lanes), &mut passes).await;
     }
 }
 
-async fn pass(chunks: impl Iterator<Item = &Arc<Chunk>>) {
+fn of_lane(chunks: &[Arc<Chunk>], lane: usize, lanes: usize) -> impl Iterator<Item = &Arc<Chunk>> {
+    chunks
+        .iter()
+        .filter(move |chunk| chunk.number % lanes == lane)
+}
+
+async fn pass(chunks: impl Iterator<Item = &Arc<Chunk>>, passes: &mut u64) {
+    let disarm = passes.is_multiple_of(DISARM);
+    *passes = passes.wrapping_add(1);
     let mut first = true;
     for chunk in chunks {
         if !first {
             tokio::task::yield_now().await;
         }
         first = false;
-        chunk.sweep();
+        chunk.sweep(disarm);
     }
 }
 
@@ -136,7 +142,7 @@ impl Drop for End {
     fn drop(&mut self) {
         self.pump.each_bell(Bell::stop);
         if let Some(core) = self.core.upgrade() {
-            core.sweep_all();
+            core.sweep_all(true);
         }
     }
 }

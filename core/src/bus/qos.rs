@@ -13,8 +13,8 @@ const LISTED: usize = 8;
 /// Buckets of the sliding window.
 const BUCKETS: u32 = 16;
 
-/// Length of a bucket: the window is 4 s long.
-const BUCKET: Duration = Duration::from_millis(250);
+/// Length of a bucket in nanoseconds: the window is 4 s long.
+const BUCKET: u64 = 250_000_000;
 
 /// The quality of a stream as the bus measures it, at one moment.
 ///
@@ -134,19 +134,20 @@ struct Bucket {
 }
 
 impl TrackMeter {
-    pub(crate) fn new(id: TrackId, age: Duration) -> Self {
+    /// A meter of a track that began when the stream was `age` nanoseconds old.
+    pub(crate) fn new(id: TrackId, age: u64) -> Self {
         Self {
             id,
             frames: AtomicU64::new(0),
             keyframes: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            first_nanos: AtomicU64::new(nanos(age)),
+            first_nanos: AtomicU64::new(age),
             buckets: Default::default(),
         }
     }
 
-    /// Counts a frame that came when the stream was `age` old.
-    pub(crate) fn record(&self, age: Duration, bytes: usize, keyframe: bool) {
+    /// Counts a frame that came when the stream was `age` nanoseconds old.
+    pub(crate) fn record(&self, age: u64, bytes: usize, keyframe: bool) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         add(&self.frames, 1);
         add(&self.bytes, bytes);
@@ -169,7 +170,7 @@ impl TrackMeter {
         }
     }
 
-    fn read(&self, age: Duration, kind: Option<MediaKind>) -> TrackQos {
+    fn read(&self, age: u64, kind: Option<MediaKind>) -> TrackQos {
         let newest = stamp(age);
         let oldest = newest.saturating_sub(BUCKETS - 1).max(1);
         let (mut frames, mut bytes) = (0, 0);
@@ -180,10 +181,8 @@ impl TrackMeter {
             }
         }
         // The window starts with its oldest bucket, or with the first frame.
-        let start = BUCKET
-            .saturating_mul(oldest - 1)
-            .max(Duration::from_nanos(self.first_nanos.load(Relaxed)));
-        let seconds = age.saturating_sub(start).max(BUCKET).as_secs_f64();
+        let start = (u64::from(oldest - 1) * BUCKET).max(self.first_nanos.load(Relaxed));
+        let seconds = Duration::from_nanos(age.saturating_sub(start).max(BUCKET)).as_secs_f64();
         TrackQos {
             track: self.id,
             kind,
@@ -196,12 +195,12 @@ impl TrackMeter {
     }
 }
 
-/// Reads the meters of a stream that is `age` old.
+/// Reads the meters of a stream that is `age` nanoseconds old.
 pub(crate) fn read(
     meters: &[Arc<TrackMeter>],
     counters: &Counters,
     configs: &Configs,
-    age: Duration,
+    age: u64,
 ) -> Qos {
     let mut qos = Qos {
         discontinuities: counters.discontinuities.load(Relaxed),
@@ -242,9 +241,8 @@ fn add(counter: &AtomicU64, n: u64) {
 }
 
 /// The number of the bucket for `age`, from 1.
-fn stamp(age: Duration) -> u32 {
-    let number = age.as_millis() / BUCKET.as_millis();
-    u32::try_from(number + 1).unwrap_or(u32::MAX)
+fn stamp(age: u64) -> u32 {
+    u32::try_from(age / BUCKET + 1).unwrap_or(u32::MAX)
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
@@ -269,16 +267,17 @@ fn whole(rate: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const FRAME: Duration = Duration::from_millis(40);
+    const MILLIS: u64 = 1_000_000;
+    const FRAME: u64 = 40 * MILLIS;
 
-    fn qos_at(meter: &TrackMeter, age: Duration) -> TrackQos {
+    fn qos_at(meter: &TrackMeter, age: u64) -> TrackQos {
         meter.read(age, None)
     }
 
     #[test]
     fn rates_are_those_of_the_window() {
         for start in [0, 130, 10_000] {
-            let start = Duration::from_millis(start);
+            let start = start * MILLIS;
             let meter = TrackMeter::new(TrackId(0), start);
             let mut age = start;
             for _ in 0..250 {
@@ -294,23 +293,23 @@ mod tests {
 
     #[test]
     fn rates_fall_to_zero_when_frames_stop() {
-        let meter = TrackMeter::new(TrackId(0), Duration::ZERO);
+        let meter = TrackMeter::new(TrackId(0), 0);
         for frame in 0..100 {
             meter.record(FRAME * frame, 5_000, false);
         }
-        let half = qos_at(&meter, Duration::from_secs(6));
+        let half = qos_at(&meter, 6_000 * MILLIS);
         assert!((half.fps - 12.5).abs() < 1.5, "{half:?}");
-        let zero = qos_at(&meter, Duration::from_millis(8_251));
+        let zero = qos_at(&meter, 8_251 * MILLIS);
         assert_eq!((zero.fps, zero.bitrate_bps, zero.frames), (0.0, 0, 100));
     }
 
     #[test]
     fn rates_are_right_soon_after_the_start() {
-        let meter = TrackMeter::new(TrackId(0), Duration::from_secs(7));
+        let meter = TrackMeter::new(TrackId(0), 7_000 * MILLIS);
         for frame in 0..25 {
-            meter.record(Duration::from_secs(7) + FRAME * frame, 5_000, false);
+            meter.record(7_000 * MILLIS + FRAME * frame, 5_000, false);
         }
-        let qos = qos_at(&meter, Duration::from_secs(8));
+        let qos = qos_at(&meter, 8_000 * MILLIS);
         assert!((qos.fps - 25.0).abs() < 0.1, "{qos:?}");
     }
 }

@@ -160,8 +160,9 @@ impl Stream {
         }));
     }
 
-    pub(crate) fn set_last_frame(&self, now: Instant) {
-        self.last_frame.store(nanos(self.age(now)), Relaxed);
+    /// Notes that a frame came when the stream was `age` nanoseconds old.
+    pub(crate) fn set_last_frame(&self, age: u64) {
+        self.last_frame.store(age, Relaxed);
     }
 
     /// When the last frame came; at creation, if none did.
@@ -182,10 +183,11 @@ impl Stream {
             &self.meters.load(),
             &self.counters,
             &self.configs.load(),
-            self.age(now()),
+            nanos(self.age(now())),
         )
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Acquire)
     }

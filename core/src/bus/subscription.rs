@@ -61,6 +61,7 @@ impl FrameRef<'_> {
 impl Deref for FrameRef<'_> {
     type Target = Frame;
 
+    #[inline]
     fn deref(&self) -> &Frame {
         match self.block.as_ref().and_then(|block| block.get(self.index)) {
             Some(Entry::Frame { frame, .. }) => frame,
@@ -146,18 +147,21 @@ impl Subscription {
     /// Waits for what comes next.
     ///
     /// Cancel safe: an entry is taken only when it is returned.
+    #[inline]
     pub async fn recv(&mut self) -> Recv<'_> {
         let delivery = poll_fn(|cx| self.reader.poll_next(cx)).await;
         delivery.into_recv()
     }
 
     /// What comes next, if it is there; `None` if one has to wait for it.
+    #[inline]
     pub fn try_recv(&mut self) -> Option<Recv<'_>> {
         self.reader.try_next().map(Delivery::into_recv)
     }
 
     /// As [`recv`](Self::recv), for hand-written futures: the task is woken when
     /// there is something to read.
+    #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
         self.reader.poll_next(cx).map(Delivery::into_recv)
     }
@@ -207,16 +211,19 @@ impl ResilientSubscription {
     /// Waits for what comes next.
     ///
     /// Cancel safe: an entry is taken only when it is returned.
+    #[inline]
     pub async fn recv(&mut self) -> Recv<'_> {
         self.inner.recv().await
     }
 
     /// What comes next, if it is there; `None` if one has to wait for it.
+    #[inline]
     pub fn try_recv(&mut self) -> Option<Recv<'_>> {
         self.inner.try_recv()
     }
 
     /// As [`recv`](Self::recv), for hand-written futures.
+    #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
         self.inner.poll_recv(cx)
     }

@@ -10,6 +10,7 @@ mod life;
 mod load;
 mod measure;
 mod memory;
+mod model;
 mod observe;
 mod views;
 mod wakeups;
@@ -131,17 +132,26 @@ fn publish_video(publisher: &mut Publisher, numbers: std::ops::Range<u32>, gop: 
 
 trait Reads {
     fn next(&mut self) -> Option<Recv<'_>>;
+    fn missed(&self) -> u64;
 }
 
 impl Reads for Subscription {
     fn next(&mut self) -> Option<Recv<'_>> {
         self.try_recv()
     }
+
+    fn missed(&self) -> u64 {
+        self.dropped()
+    }
 }
 
 impl Reads for ResilientSubscription {
     fn next(&mut self) -> Option<Recv<'_>> {
         self.try_recv()
+    }
+
+    fn missed(&self) -> u64 {
+        self.dropped()
     }
 }
 

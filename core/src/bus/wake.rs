@@ -1,18 +1,24 @@
 //! The wake set: who waits for what a single writer publishes, and how they
 //! are woken at a cost that does not grow with their number.
 //!
-//! A waiter registers once, in a cell of a [`Chunk`], and keeps its waker
-//! there; to park is one read-modify-write of the chunk's `armed` bits. The
-//! writer wakes up to [`INLINE`] waiters itself; when there are more it rings
-//! the pump (see `pump`), which sweeps the chunks in tasks of its own.
+//! A waiter registers once, in a cell of a [`Chunk`], keeps its waker there and
+//! stays *armed*: it is woken whenever the writer publishes, whether it waits
+//! here or elsewhere. So to park costs no write at all. Every [`DISARM`] wake-ups
+//! the arms are taken down; who still reads puts its own up again, who stands
+//! still is left in peace. The writer wakes up to [`INLINE`] waiters itself;
+//! when there are more it rings the pump (see `pump`), which sweeps the chunks
+//! in tasks of its own.
 //!
-//! No wake-up is lost. Between a writer and a registered waiter the order is
-//! decided by two read-modify-writes of one location, `Chunk::armed`: the writer
-//! publishes, then takes the bits; the waiter sees nothing, sets its bit, and
-//! looks again. Whichever comes second sees what the other did. Between a
-//! writer and a waiter that is only just registering, `Core::gate` plays the
-//! same part, because the chunk may not be in the list yet that the writer
-//! reads. Between a writer and the pump it is the state of the pump's bell.
+//! No wake-up is lost. Between a writer and a waiter that puts its arm up, the
+//! order is decided by two read-modify-writes of one location, `Chunk::armed`:
+//! the writer publishes, then reads the arms; the waiter sees nothing, puts its
+//! arm up, and looks again. Whichever comes second sees what the other did. A
+//! waiter whose arm is up need not look again: what is published after it looked
+//! is followed by a sweep that finds the arm, or by the one that took it down,
+//! and both wake it. Between a writer and a waiter that is only just
+//! registering, `Core::gate` plays the same part, because the chunk may not be
+//! in the list yet that the writer reads. Between a writer and the pump it is
+//! the state of the pump's bell.
 
 use std::fmt;
 use std::task::Waker;
@@ -25,6 +31,9 @@ use crate::sync::{AcqRel, Arc, ArcCell, AtomicU64, Mutex, Relaxed};
 /// As many waiters as this are woken by the writer itself. One task woken from
 /// a task costs no system call; many would.
 const INLINE: u64 = 4;
+
+/// After so many wake-ups those who did not come back to wait are forgotten.
+pub(super) const DISARM: u64 = 64;
 
 /// Cells of the first chunk: a stream with few readers stays small.
 const FIRST_CHUNK: usize = 4;
@@ -57,12 +66,14 @@ impl WakeSet {
     /// Wakes everyone who waits. To be called after what they wait for has
     /// been stored.
     pub(crate) fn wake(&self) {
-        let waiting = self.core.gate.fetch_add(TICK, AcqRel) & COUNT_MASK;
+        let before = self.core.gate.fetch_add(TICK, AcqRel);
+        let waiting = before & COUNT_MASK;
         if waiting == 0 {
             return;
         }
         if waiting <= INLINE || !Pump::ring(&self.core) {
-            self.core.sweep_all();
+            self.core
+                .sweep_all((before >> COUNT_BITS).is_multiple_of(DISARM));
         }
     }
 
@@ -71,13 +82,17 @@ impl WakeSet {
         usize::try_from(self.core.gate.load(Relaxed) & COUNT_MASK).unwrap_or(usize::MAX)
     }
 
-    /// Parks the task of `waker` in the place that `waiter` keeps, which is
-    /// made at the first call. The caller must look for what it waits for
-    /// **after** this returns, and only then return `Pending`.
-    pub(crate) fn park(&self, waiter: &mut Option<Waiter>, waker: &Waker) {
+    /// Parks the task of `waker`, which has looked and found nothing, in the
+    /// place that `waiter` keeps; that is made at the first call. If this
+    /// returns true the caller must look once more before it returns `Pending`.
+    #[inline]
+    pub(crate) fn park(&self, waiter: &mut Option<Waiter>, waker: &Waker) -> bool {
         match waiter {
             Some(waiter) => waiter.park(waker),
-            None => *waiter = Some(Core::register(&self.core, waker)),
+            None => {
+                *waiter = Some(Core::register(&self.core, waker));
+                true
+            }
         }
     }
 }
@@ -106,17 +121,22 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    fn park(&mut self, waker: &Waker) {
+    #[inline]
+    fn park(&mut self, waker: &Waker) -> bool {
         if !self.waker.will_wake(waker) {
             self.waker = waker.clone();
             self.chunk.set(self.cell, Some(waker.clone()));
+        } else if self.chunk.is_armed(self.cell) {
+            return false;
         }
         self.chunk.arm(self.cell);
+        true
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
+        self.chunk.disarm(self.cell);
         self.chunk.set(self.cell, None);
         self.core.release(&self.chunk, self.cell);
     }
@@ -197,9 +217,9 @@ impl Core {
     }
 
     /// Wakes every armed waiter from the caller's thread.
-    pub(super) fn sweep_all(&self) {
+    pub(super) fn sweep_all(&self, disarm: bool) {
         for chunk in self.chunks.load().iter() {
-            chunk.sweep();
+            chunk.sweep(disarm);
         }
     }
 
@@ -213,7 +233,7 @@ impl Core {
 pub(super) struct Chunk {
     /// A number that stays with the chunk: pumps share the chunks out by it.
     pub(super) number: usize,
-    /// One bit per cell whose waiter is parked.
+    /// One bit per cell whose waiter is to be woken.
     armed: AtomicU64,
     /// One bit per cell that is taken; changed under `Core::admin` only.
     taken: AtomicU64,
@@ -257,9 +277,21 @@ impl Chunk {
         self.armed.fetch_or(1 << cell, AcqRel);
     }
 
-    /// Takes the armed bits and wakes whom they stand for.
-    pub(super) fn sweep(&self) {
-        let mut armed = self.armed.swap(0, AcqRel);
+    fn disarm(&self, cell: usize) {
+        self.armed.fetch_and(!(1 << cell), AcqRel);
+    }
+
+    /// Relaxed: see the module's doc for why an arm that was taken down a
+    /// moment ago does no harm.
+    fn is_armed(&self, cell: usize) -> bool {
+        self.armed.load(Relaxed) & 1 << cell != 0
+    }
+
+    /// Wakes whose arms are up, and takes them down if that is asked for.
+    pub(super) fn sweep(&self, disarm: bool) {
+        // A read-modify-write in any case: a load might miss an arm.
+        let keep = if disarm { 0 } else { u64::MAX };
+        let mut armed = self.armed.fetch_and(keep, AcqRel);
         while armed != 0 {
             let cell = armed.trailing_zeros();
             armed &= armed - 1;

@@ -13,7 +13,7 @@ use super::chain::{BLOCK, BLOCK_BYTES, Block, Entry, FIRST_BLOCK, Point};
 use super::config::BusConfig;
 use super::configs::Configs;
 use super::memory::Gauge;
-use super::qos::TrackMeter;
+use super::qos::{TrackMeter, nanos};
 use super::state::{CloseReason, Closed};
 use super::stream::Stream;
 use crate::sync::{Arc, Relaxed, Release, Weak};
@@ -87,6 +87,7 @@ struct Gop {
 impl Writer {
     pub(crate) fn new(config: &BusConfig, gauge: Arc<Gauge>, now: Instant) -> Self {
         let block = Block::new(0, 0, FIRST_BLOCK, &gauge);
+        gauge.set_kept(block.charge.bytes());
         Self {
             hold: Hold::Detached { until: now },
             epoch: 0,
@@ -150,12 +151,13 @@ impl Writer {
         }
         self.tracks
             .iter()
-            .filter_map(|track| track.end)
+            .filter_map(TrackState::end)
             .max_by_key(|end| end.time)
     }
 
     pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, now: Instant) {
         self.put_break(stream, frame.received);
+        let age = nanos(stream.age(now));
         let at = self.track_at(stream, frame.track, now);
         let role = self.role(at, now);
         let bytes = frame.payload.len();
@@ -164,7 +166,7 @@ impl Writer {
         let Some(track) = self.tracks.get_mut(at) else {
             return;
         };
-        track.meter.record(stream.age(now), bytes, frame.keyframe);
+        track.meter.record(age, bytes, frame.keyframe);
         track.advance(&frame, now, epoch);
         let join = frame.keyframe
             && match role {
@@ -192,7 +194,7 @@ impl Writer {
         let rolled = self.append(stream, entry, now);
         self.frames += 1;
         self.last_received = Some(received);
-        stream.set_last_frame(now);
+        stream.set_last_frame(age);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if join {
             self.join(stream, bytes, now);
@@ -278,7 +280,7 @@ impl Writer {
         if let Some(at) = self.tracks.iter().position(|track| track.id == id) {
             return at;
         }
-        let meter = Arc::new(TrackMeter::new(id, stream.age(now)));
+        let meter = Arc::new(TrackMeter::new(id, nanos(stream.age(now))));
         stream.add_meter(&meter);
         self.tracks
             .push(TrackState::new(id, meter, self.epoch, now));

@@ -39,7 +39,8 @@ pub(crate) struct Reader {
     resilient: bool,
     /// One bit per track of which a keyframe has been read.
     opened: [u64; 4],
-    /// Frames missed by falling behind that have not been reported yet.
+    /// A lag has to be reported, and the frames that were missed by it.
+    lagged: bool,
     missed: u64,
     /// Frames passed over while `waiting` count as missed.
     lagging: bool,
@@ -48,6 +49,8 @@ pub(crate) struct Reader {
     lags: VecDeque<(Instant, u64)>,
     evicted: bool,
     done: bool,
+    /// Nothing is left of a start, a lag or an end: what is in the chain comes next.
+    steady: bool,
     waiter: Option<Waiter>,
     streak: u32,
 }
@@ -65,6 +68,7 @@ pub(super) enum Delivery {
 }
 
 impl Delivery {
+    #[inline]
     pub(super) fn into_recv<'a>(self) -> Recv<'a> {
         match self {
             Self::Frame { block, index } => Recv::Frame(FrameRef {
@@ -111,6 +115,7 @@ impl Reader {
             waiting: false,
             resilient: false,
             opened: [0; 4],
+            lagged: false,
             missed: 0,
             lagging: false,
             dropped: 0,
@@ -118,6 +123,7 @@ impl Reader {
             lags: VecDeque::new(),
             evicted: false,
             done: false,
+            steady: false,
             waiter: None,
             streak: 0,
         };
@@ -211,6 +217,7 @@ impl Reader {
         ))
     }
 
+    #[inline]
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         if self.streak >= STREAK {
             self.streak = 0;
@@ -222,16 +229,50 @@ impl Reader {
             return Poll::Ready(delivery);
         }
         self.streak = 0;
-        self.stream.wake.park(&mut self.waiter, cx.waker());
+        if !self.stream.wake.park(&mut self.waiter, cx.waker()) {
+            return Poll::Pending;
+        }
         match self.try_next() {
             Some(delivery) => Poll::Ready(delivery),
             None => Poll::Pending,
         }
     }
 
+    /// What comes next. Nearly always that is a frame, or nothing yet: both are
+    /// found here, everything else below.
+    #[inline]
     pub(super) fn try_next(&mut self) -> Option<Delivery> {
+        if self.steady {
+            // Before the slot: whoever closes does so after the last entry.
+            let closed = self.stream.is_closed();
+            let block = self.cursor.cell.load();
+            if let Some(here) = block.as_ref() {
+                match here.get(self.index) {
+                    Some(Entry::Frame {
+                        frame, dependent, ..
+                    }) => {
+                        let (track, dependent) = (frame.track, *dependent);
+                        let index = self.index;
+                        self.step();
+                        self.frames += 1;
+                        if !self.resilient || self.is_open(track, dependent) {
+                            return Some(Delivery::Frame { block, index });
+                        }
+                    }
+                    None if !closed && here.is_open() => return None,
+                    _ => {}
+                }
+            }
+        }
+        let next = self.advance();
+        self.steady = !self.lagged && !self.waiting && !self.done && self.pending.is_none();
+        next
+    }
+
+    /// What comes next, whatever it is.
+    fn advance(&mut self) -> Option<Delivery> {
         loop {
-            if self.missed > 0 && (!self.waiting || self.done) {
+            if self.lagged && (!self.waiting || self.done) {
                 return Some(self.report_lag());
             }
             if self.done {
@@ -305,6 +346,7 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn step(&mut self) {
         self.index += 1;
         self.seq += 1;
@@ -352,12 +394,20 @@ impl Reader {
         let head = self.live();
         let join = self.stream.join.load_full();
         let point = join.point.clone().filter(|point| point.seq() >= self.seq);
+        let next = point.as_ref().unwrap_or(&head);
+        if next.seq() == self.seq {
+            // Its place was taken, but nothing was missed by it.
+            self.go_to(next.clone());
+            return;
+        }
         // One that has not started yet misses nothing, and still starts at a keyframe.
         let started = !self.waiting || self.lagging;
         self.waiting = point.is_none() && (self.resilient || !started);
         self.lagging = self.waiting && started;
         let point = point.unwrap_or(head);
         if started {
+            // Even if no frame is among what was missed, something is.
+            self.lagged = true;
             self.missed += point.frames.saturating_sub(self.frames);
         }
         self.opened = [0; 4];
@@ -370,6 +420,7 @@ impl Reader {
 
     /// Reports what was missed, and evicts the reader that misses too much.
     fn report_lag(&mut self) -> Delivery {
+        self.lagged = false;
         let skipped = std::mem::take(&mut self.missed);
         self.dropped += skipped;
         let stream = Arc::clone(&self.stream);

@@ -6,7 +6,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use super::*;
-use crate::{CloseReason, JoinAt, PublishRequest, Registry};
+use crate::{CloseReason, JoinAt, PublishRequest, Registry, StreamEvent, Takeover};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -233,4 +233,81 @@ async fn a_thousand_readers_that_stand_still_cost_the_others_nothing() {
     let (first, next, _) = timeout(PATIENCE, healthy).await.unwrap().unwrap();
     assert_eq!((first, next), (0, 20_000));
     drop(stuck);
+}
+
+/// Publishers, and whoever kicks, in each other's way: each life of the stream
+/// is one sequence of events, and ends once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_events_of_publishers_in_each_others_way_are_well_formed() {
+    let registry = Registry::default();
+    let mut events = registry.events();
+    let following = tokio::spawn(async move {
+        let (mut live, mut ended, mut resumed) = (None, 0, 0);
+        while let Some(event) = events.next().await {
+            let session = event.session().unwrap().to_owned();
+            match event {
+                StreamEvent::Published { .. } => {
+                    assert_eq!(live, None);
+                    live = Some((session, 1, true));
+                }
+                StreamEvent::Detached { .. } => {
+                    let (of, _, held) = live.as_mut().unwrap();
+                    assert_eq!(*of, session);
+                    assert!(std::mem::take(held));
+                }
+                StreamEvent::Resumed { epoch, .. } => {
+                    let (of, last, held) = live.as_mut().unwrap();
+                    assert_eq!((&*of, epoch), (&session, *last + 1));
+                    (*last, *held) = (epoch, true);
+                    resumed += 1;
+                }
+                StreamEvent::Ended { .. } => {
+                    assert_eq!(live.take().unwrap().0, session);
+                    ended += 1;
+                }
+                StreamEvent::Lagged { .. } => panic!("too slow"),
+            }
+        }
+        assert_eq!(live, None);
+        (ended, resumed)
+    });
+    let mut publishers = JoinSet::new();
+    for task in 0..4_u32 {
+        let registry = registry.clone();
+        publishers.spawn(async move {
+            let config = BusConfig {
+                takeover: Takeover::Replace,
+                ..BusConfig::default()
+            };
+            for round in 0..100 {
+                let request = PublishRequest::new(key(), "test").with_bus(config.clone());
+                let mut publisher = registry.publish(request).unwrap();
+                let mut reader = publisher.handle().subscribe();
+                let published = publisher.publish_frame(frame(VIDEO, round, true));
+                yield_now().await;
+                match (task + round) % 5 {
+                    0 => publisher.finish(),
+                    1 => {
+                        publisher.handle().close(CloseReason::Kicked);
+                        assert!(publisher.publish_frame(frame(VIDEO, round, true)).is_err());
+                    }
+                    _ => drop(publisher),
+                }
+                // What was published can be read, unless the end came before.
+                if published.is_ok() {
+                    assert!(reader.try_recv().is_some());
+                }
+                yield_now().await;
+            }
+        });
+    }
+    while let Some(done) = timeout(PATIENCE, publishers.join_next())
+        .await
+        .expect("a publisher hangs")
+    {
+        done.unwrap();
+    }
+    registry.shutdown();
+    let (ended, resumed) = timeout(PATIENCE, following).await.unwrap().unwrap();
+    assert!(ended > 20 && resumed > 20, "{ended} {resumed}");
 }

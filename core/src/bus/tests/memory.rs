@@ -143,3 +143,16 @@ fn everything_is_given_back() {
     // Blocks keep the gauge: it goes with the last of them.
     assert!(gauge.upgrade().is_none());
 }
+
+#[test]
+fn an_idle_stream_is_small() {
+    use crate::bus::stream::Stream;
+    let (mut publisher, handle) = stream(BusConfig::default());
+    publish(&mut publisher, "tv ta V0 a1");
+    // The stream with what is in it by value, its blocks, and a meter a track;
+    // some further small allocations are not counted.
+    let blocks = handle.memory().kept;
+    let fixed = size_of::<Stream>() + 2 * size_of::<super::super::qos::TrackMeter>();
+    let bytes = blocks + u64::try_from(fixed).unwrap();
+    assert!(bytes < 3_000, "{bytes}: {blocks} and {fixed}");
+}

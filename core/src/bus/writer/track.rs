@@ -18,12 +18,21 @@ pub(super) struct TrackState {
     pub(super) epoch: u64,
     /// When the track was announced or sent its last frame.
     pub(super) alive_at: Instant,
-    last_dts: Option<i64>,
+    last: Option<Last>,
+    /// The last distance of two frames, in ticks: how long a frame lasts that
+    /// does not say so.
     step: i64,
-    /// End of the last frame on the stream's time line, and its arrival.
-    pub(super) end: Option<ResumePoint>,
     gop_dts: Option<i64>,
     pub(super) gop_frames: u64,
+}
+
+/// The last frame of a track; times in the timescale of then.
+#[derive(Clone, Copy)]
+struct Last {
+    dts: i64,
+    duration: i64,
+    timescale: Timescale,
+    received: Instant,
 }
 
 impl TrackState {
@@ -35,9 +44,8 @@ impl TrackState {
             meter,
             epoch,
             alive_at: now,
-            last_dts: None,
+            last: None,
             step: 0,
-            end: None,
             gop_dts: None,
             gop_frames: 0,
         }
@@ -47,19 +55,36 @@ impl TrackState {
     pub(super) fn advance(&mut self, frame: &Frame, now: Instant, epoch: u64) {
         self.epoch = epoch;
         self.alive_at = now;
-        if let Some(last) = self.last_dts {
-            self.step = frame.dts.saturating_sub(last).max(0);
+        let Some(timescale) = self.timescale else {
+            return;
+        };
+        if let Some(last) = self.last
+            && last.timescale == timescale
+        {
+            // A longer one is a gap.
+            let step = frame.dts.saturating_sub(last.dts);
+            if (1..=i64::from(timescale.hz())).contains(&step) {
+                self.step = step;
+            }
         }
-        self.last_dts = Some(frame.dts);
-        if let Some(timescale) = self.timescale {
-            let duration = frame
-                .duration
-                .map_or(self.step, |duration| i64::from(duration.get()));
-            self.end = Some(ResumePoint {
-                time: timescale.to_nanos(frame.dts.saturating_add(duration)),
-                at: frame.received,
-            });
-        }
+        let duration = frame.duration.map(|duration| i64::from(duration.get()));
+        self.last = Some(Last {
+            dts: frame.dts,
+            duration: duration.unwrap_or(self.step),
+            timescale,
+            received: frame.received,
+        });
+    }
+
+    /// The end of the last frame on the stream's time line, and its arrival.
+    pub(super) fn end(&self) -> Option<ResumePoint> {
+        let last = self.last?;
+        Some(ResumePoint {
+            time: last
+                .timescale
+                .to_nanos(last.dts.saturating_add(last.duration)),
+            at: last.received,
+        })
     }
 
     /// Measures the GOP that the keyframe at `dts` ends.
