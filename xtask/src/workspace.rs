@@ -77,6 +77,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) manifest: PathBuf,
     pub(crate) features: BTreeSet<String>,
+    /// Whether others may depend on it: what is not published are tools of ours.
+    pub(crate) published: bool,
     /// Names of all it depends on, for tests and build scripts too.
     pub(crate) dependencies: BTreeSet<String>,
     pub(crate) targets: Vec<Target>,
@@ -99,6 +101,9 @@ impl Package {
                 .and_then(Value::as_object)
                 .map(|features| features.keys().cloned().collect())
                 .unwrap_or_default(),
+            // Absent for any registry; a list of none is `publish = false`.
+            published: array(json, "publish").next().is_some()
+                || json.get("publish") == Some(&Value::Null),
             dependencies: array(json, "dependencies")
                 .map(|it| text(it, "name"))
                 .collect(),

@@ -36,29 +36,28 @@ enum Layer {
     Tasks,
 }
 
-fn layer(name: &str) -> Layer {
-    match name {
+fn layer(package: &Package) -> Layer {
+    match package.name.as_str() {
         "rillcast-core" => Layer::Core,
         "rillcast-media" => Layer::Media,
         workspace::SERVER => Layer::Server,
-        "xtask" => Layer::Tasks,
+        _ if !package.published => Layer::Tasks,
         _ => Layer::Plugin,
     }
 }
 
 /// A crate depends on lower layers only; so plugins never see each other.
 fn arrows(package: &Package, packages: &[Package], findings: &mut Findings) {
-    let from = layer(&package.name);
-    for name in &package.dependencies {
-        let member = packages.iter().any(|it| it.name == *name);
-        if member && layer(name) >= from {
+    let from = layer(package);
+    for other in packages {
+        let to = layer(other);
+        if package.dependencies.contains(&other.name) && to >= from {
             findings.add(
                 relative(&package.manifest),
                 1,
                 format!(
-                    "{from:?} `{}` depends on {:?} `{name}`: arrows run down only",
-                    package.name,
-                    layer(name)
+                    "{from:?} `{}` depends on {to:?} `{}`: arrows run down only",
+                    package.name, other.name
                 ),
             );
         }

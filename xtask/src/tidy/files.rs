@@ -54,20 +54,22 @@ fn layout(source: &Source, findings: &mut Findings) {
 
 /// An exception to a lint stands at its spot, ends with its cause and gives a reason.
 fn exceptions(source: &Source, findings: &mut Findings) {
-    for (line, code) in source.all() {
+    let lines: Vec<(usize, &str)> = source.all().collect();
+    for (i, (line, code)) in lines.iter().enumerate() {
         // `expect` itself says when it has become needless; `allow` is for what only some
         // builds need.
-        if code.contains("[allow(") && !code.contains("reason =") {
-            findings.add(
-                &source.path,
-                line,
-                "use `#[expect(…, reason = \"…\")]` or give `allow` a reason",
-            );
+        if code.contains("[allow(") {
+            let attribute = lines.iter().skip(i).map(|(_, code)| *code);
+            let mut attribute = attribute.take_while(|code| !code.trim_start().starts_with(")]"));
+            if !attribute.any(|code| code.contains("reason =")) {
+                let text = "use `#[expect(…, reason = \"…\")]` or give `allow` a reason";
+                findings.add(&source.path, *line, text);
+            }
         }
         if code.trim() == "#[ignore]" {
             findings.add(
                 &source.path,
-                line,
+                *line,
                 "a test that is ignored says why: `#[ignore = \"…\"]`",
             );
         }
