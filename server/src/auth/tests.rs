@@ -1,3 +1,5 @@
+//! Tests of who may do what.
+
 use http::HeaderValue;
 use rillcast_core::{Credentials, StreamKey};
 
