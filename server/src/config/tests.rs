@@ -1,3 +1,5 @@
+//! Tests of the configuration: what each source gives and how mistakes are named.
+
 use std::io::Write;
 
 use super::*;
