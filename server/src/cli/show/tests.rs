@@ -1,3 +1,5 @@
+//! Tests of what the showing commands print.
+
 use rillcast_core::Plugins;
 
 use super::*;
