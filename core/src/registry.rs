@@ -84,6 +84,16 @@ impl RegistryConfig {
     }
 }
 
+impl fmt::Debug for RegistryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryConfig")
+            .field("memory", &self.memory)
+            .field("max_streams", &self.max_streams)
+            .field("observed", &self.observer.is_some())
+            .finish()
+    }
+}
+
 /// Memory that the streams of a registry hold, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

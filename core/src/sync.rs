@@ -2,8 +2,8 @@
 //!
 //! Everything in `bus`, `watched` and `registry` that two threads share goes
 //! through the names below, so that a model checker can stand in for the
-//! standard library by changing this file alone: [`Slot`] and [`ArcCell`] are
-//! what loom does not have, and each has a plain equivalent there.
+//! standard library by changing this file alone: [`Slot`], [`ArcCell`] and
+//! [`ArcValue`] are what loom does not have, and each has a plain equivalent there.
 
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
@@ -14,7 +14,7 @@ pub(crate) use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 /// The monotonic clock: tokio's, so that a test can pause it.
 pub(crate) fn now() -> Instant {
@@ -92,5 +92,41 @@ impl<T> ArcCell<T> {
 
     pub(crate) fn swap(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
         self.0.swap(value)
+    }
+}
+
+/// An [`ArcCell`] that is never empty.
+pub(crate) struct ArcValue<T>(ArcSwap<T>);
+
+impl<T> ArcValue<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self(ArcSwap::new(value))
+    }
+
+    pub(crate) fn of(value: T) -> Self {
+        Self::new(Arc::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Guard<Arc<T>> {
+        self.0.load()
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn store(&self, value: Arc<T>) {
+        self.0.store(value);
+    }
+
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+        self.0.swap(value)
+    }
+
+    /// Replaces the value by what `change` makes of it; `change` runs again if
+    /// another thread was quicker.
+    pub(crate) fn update(&self, mut change: impl FnMut(&T) -> T) {
+        self.0.rcu(|value| change(value));
     }
 }

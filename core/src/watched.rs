@@ -4,10 +4,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use arc_swap::ArcSwap;
-
 use crate::bus::wake::WakeSet;
-use crate::sync::Arc;
+use crate::sync::{Arc, ArcValue};
 
 /// A shared value with the bus's own wake set: reading is a pointer load,
 /// storing costs the same however many wait.
@@ -16,7 +14,7 @@ use crate::sync::Arc;
 /// task on the tokio runtime that the caller runs in (outside of one, by the
 /// caller too).
 pub struct Watched<T> {
-    value: ArcSwap<T>,
+    value: ArcValue<T>,
     wake: WakeSet,
 }
 
@@ -24,7 +22,7 @@ impl<T> Watched<T> {
     /// A watched value that starts as `value`.
     pub fn new(value: T) -> Self {
         Self {
-            value: ArcSwap::from_pointee(value),
+            value: ArcValue::of(value),
             wake: WakeSet::new(),
         }
     }
@@ -44,7 +42,7 @@ impl<T> Watched<T> {
     /// Replaces the value by what `change` makes of it and wakes everyone who
     /// waits. `change` runs again if another thread stored meanwhile.
     pub fn update(&self, mut change: impl FnMut(&T) -> T) {
-        self.value.rcu(|value| change(value));
+        self.value.update(&mut change);
         self.wake.wake();
     }
 

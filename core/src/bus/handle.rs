@@ -149,8 +149,8 @@ impl StreamHandle {
 
     /// Changes what the stream says of itself. `change` may run more than once.
     pub fn update_metadata(&self, change: impl Fn(&mut StreamMetadata)) {
-        self.stream.metadata.rcu(|metadata| {
-            let mut metadata = StreamMetadata::clone(metadata);
+        self.stream.metadata.update(|metadata| {
+            let mut metadata = metadata.clone();
             change(&mut metadata);
             metadata
         });

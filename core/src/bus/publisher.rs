@@ -66,6 +66,10 @@ impl Publisher {
     /// Puts a frame on the bus and gives the number of subscribers. Never
     /// waits for a subscriber.
     ///
+    /// Subscribers are woken, by this thread if they are few, else by a task of
+    /// the tokio runtime that this is called in. A task that publishes without
+    /// ever awaiting anything else keeps that runtime from running them.
+    ///
     /// The frame's track should have been announced by
     /// [`publish_track`](Self::publish_track); until it is, no reader knows its
     /// timescale, and it is taken for a track of pictures.

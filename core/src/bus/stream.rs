@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -21,8 +20,8 @@ use super::wake::WakeSet;
 use super::writer::Writer;
 use crate::registry::Home;
 use crate::sync::{
-    AcqRel, Acquire, Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Relaxed, Release,
-    Weak, now,
+    AcqRel, Acquire, Arc, ArcValue, AtomicBool, AtomicU8, AtomicU64, Mutex, Relaxed, Release, Weak,
+    now,
 };
 use crate::{CloseReason, StreamKey, Watched};
 
@@ -37,9 +36,9 @@ pub(crate) struct Stream {
     pub(crate) created: Instant,
 
     // What readers look at.
-    pub(crate) join: ArcSwap<Join>,
-    pub(crate) head: ArcSwap<Block>,
-    configs: ArcSwap<Configs>,
+    pub(crate) join: ArcValue<Join>,
+    pub(crate) head: ArcValue<Block>,
+    configs: ArcValue<Configs>,
     pub(crate) closed: AtomicBool,
     pub(crate) wake: WakeSet,
     pub(crate) readers: Readers,
@@ -48,7 +47,7 @@ pub(crate) struct Stream {
     pub(crate) writer: Mutex<Writer>,
     /// Nanoseconds from the creation to the last frame.
     last_frame: AtomicU64,
-    meters: ArcSwap<Vec<Arc<TrackMeter>>>,
+    meters: ArcValue<Vec<Arc<TrackMeter>>>,
     pub(crate) counters: Counters,
     pub(crate) gauge: Arc<Gauge>,
 
@@ -57,9 +56,9 @@ pub(crate) struct Stream {
     flags: AtomicU8,
     epoch: AtomicU64,
     /// Of the publish in force.
-    pub(crate) control: ArcSwap<Watched<Control>>,
+    pub(crate) control: ArcValue<Watched<Control>>,
     pub(crate) ended: Watched<Option<CloseReason>>,
-    pub(crate) metadata: ArcSwap<StreamMetadata>,
+    pub(crate) metadata: ArcValue<StreamMetadata>,
     pub(crate) slots: Slots,
     pub(crate) observer: Watcher,
     /// When a keyframe was last asked for, as `last_frame`; 0 if one has come since.
@@ -104,26 +103,26 @@ impl Stream {
             session: origin.session,
             config: origin.config,
             created: now,
-            join: ArcSwap::from_pointee(Join {
+            join: ArcValue::of(Join {
                 point: None,
                 configs: Arc::clone(&configs),
             }),
-            head: ArcSwap::new(writer.block()),
-            configs: ArcSwap::new(configs),
+            head: ArcValue::new(writer.block()),
+            configs: ArcValue::new(configs),
             closed: AtomicBool::new(false),
             wake: WakeSet::new(),
             readers: Readers::default(),
             writer: Mutex::new(writer),
             last_frame: AtomicU64::new(0),
-            meters: ArcSwap::default(),
+            meters: ArcValue::of(Vec::new()),
             counters: Counters::default(),
             gauge,
             lifecycle: AtomicU8::new(0),
             flags: AtomicU8::new(0),
             epoch: AtomicU64::new(0),
-            control: ArcSwap::from_pointee(Watched::new(Control::default())),
+            control: ArcValue::of(Watched::new(Control::default())),
             ended: Watched::new(None),
-            metadata: ArcSwap::from_pointee(StreamMetadata::new("")),
+            metadata: ArcValue::of(StreamMetadata::new("")),
             slots: Slots::default(),
             observer: origin.observer,
             keyframe_asked: AtomicU64::new(0),
@@ -146,8 +145,8 @@ impl Stream {
 
     pub(crate) fn store_configs(&self, configs: &Arc<Configs>) {
         self.configs.store(Arc::clone(configs));
-        self.metadata.rcu(|metadata| {
-            let mut metadata = StreamMetadata::clone(metadata);
+        self.metadata.update(|metadata| {
+            let mut metadata = metadata.clone();
             metadata.set_tracks(Arc::clone(&configs.tracks));
             metadata
         });
@@ -171,8 +170,8 @@ impl Stream {
     }
 
     pub(crate) fn add_meter(&self, meter: &Arc<TrackMeter>) {
-        self.meters.rcu(|meters| {
-            let mut meters = Vec::clone(meters);
+        self.meters.update(|meters| {
+            let mut meters = meters.clone();
             meters.push(Arc::clone(meter));
             meters
         });
@@ -279,12 +278,10 @@ pub(crate) fn session() -> Arc<str> {
     use std::hash::{BuildHasher, Hasher};
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-    // Keys from the operating system's randomness, new for every process.
+    // Its keys are the operating system's randomness, and no two are equal.
     let mut hasher = RandomState::new().build_hasher();
-    hasher.write_usize(COUNT.fetch_add(1, Relaxed));
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -26,10 +26,10 @@ pub enum Recv<'a> {
     Frame(FrameRef<'a>),
     /// A track's configuration, to which its frames belong from here on.
     Track(Arc<Track>),
-    /// The reader fell behind: this many frames (of all tracks) are missing
-    /// before what comes next.
+    /// The reader fell behind: something is missing before what comes next.
     Lagged {
-        /// Frames that were published and not read.
+        /// Frames, of all tracks, that were published and not read. 0 if only
+        /// other things are missing, such as a discontinuity.
         skipped: u64,
     },
     /// A break in the stream's time or origin.
@@ -108,21 +108,25 @@ pub enum SubscriptionEnd {
 /// A subscription that joins at [`JoinAt::Keyframe`] yields the configuration
 /// of every track, then the current GOP, then live, without gap or duplicate.
 /// Tracks that were first announced, or changed, within the GOP come in their
-/// place. A reader that falls out of what the stream keeps gets
-/// [`Recv::Lagged`], what configurations changed meanwhile, and goes on at the
-/// join point of that moment (live, if there is none).
+/// place. Where there is no join point, because the stream has no GOP cache, it
+/// starts at the next one.
+///
+/// A reader that falls out of what the stream keeps gets [`Recv::Lagged`], then
+/// what configurations changed meanwhile (one may have changed back, and equal
+/// the one that is known), and goes on at the join point of that moment, or
+/// live if there is none. A discontinuity that was missed is part of the lag.
 pub struct Subscription {
     reader: Reader,
 }
 
 /// The view of a stream for those who decode it.
 ///
-/// As [`Subscription`], with two differences. After a lag, and where it joins a
-/// stream without a GOP cache, it goes on **at a keyframe** of the primary track
-/// (asking for one), and what it missed until there is in the one count of
-/// [`Recv::Lagged`]. And frames of a track that cannot be decoded, because none
-/// of its keyframes came since the join, the lag, or another publisher's start,
-/// are left out.
+/// As [`Subscription`], with two differences. After a lag it goes on **at a
+/// keyframe** of the primary track in any case (asking for one if need be); what
+/// it misses until there is in the one count of [`Recv::Lagged`], before which
+/// configurations may come that change meanwhile. And frames that cannot be
+/// decoded are left out: those of a track of which no keyframe has come since
+/// the join, the lag, or another publisher's start.
 ///
 /// It does not end on lag, unless a [`max_lag`](Self::max_lag) is set, here or
 /// by default (`bus.max_lag`).

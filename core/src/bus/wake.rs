@@ -23,10 +23,8 @@
 use std::fmt;
 use std::task::Waker;
 
-use arc_swap::ArcSwap;
-
 use super::pump::Pump;
-use crate::sync::{AcqRel, Arc, ArcCell, AtomicU64, Mutex, Relaxed};
+use crate::sync::{AcqRel, Arc, ArcCell, ArcValue, AtomicU64, Mutex, Relaxed};
 
 /// As many waiters as this are woken by the writer itself. One task woken from
 /// a task costs no system call; many would.
@@ -56,7 +54,7 @@ impl WakeSet {
         Self {
             core: Arc::new(Core {
                 gate: AtomicU64::new(0),
-                chunks: ArcSwap::from_pointee(Vec::new()),
+                chunks: ArcValue::of(Vec::new()),
                 pump: ArcCell::empty(),
                 admin: Mutex::new(0),
             }),
@@ -153,7 +151,7 @@ impl fmt::Debug for Waiter {
 /// What the writer, the waiters and the pump share.
 pub(super) struct Core {
     gate: AtomicU64,
-    chunks: ArcSwap<Vec<Arc<Chunk>>>,
+    chunks: ArcValue<Vec<Arc<Chunk>>>,
     pub(super) pump: ArcCell<Pump>,
     /// Guards registration; holds the number of the next chunk.
     admin: Mutex<usize>,

@@ -167,3 +167,22 @@ fn a_subscription_at_live_for_decoders_starts_each_video_track_at_a_keyframe() {
     publish(&mut publisher, "v5");
     assert_eq!(read(&mut raw), "v5");
 }
+
+#[test]
+fn what_is_held_across_an_await_can_go_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    let (publisher, handle) = stream(BusConfig::default());
+    let mut reader = handle.subscribe();
+    is_shared(&publisher);
+    is_shared(&handle);
+    is_shared(&reader);
+    is_send(&publisher.closed());
+    is_send(&handle.ended());
+    is_send(&async {
+        if let Recv::Frame(frame) = reader.recv().await {
+            tokio::task::yield_now().await;
+            drop(frame);
+        }
+    });
+}
