@@ -32,7 +32,8 @@ pub struct Violation {
 /// The first law that is broken, and where.
 pub fn check(before: Option<&Snapshot>, now: &Snapshot) -> Result<(), Violation> {
     for track in now.tracks.iter() {
-        check_track(now, track)?;
+        let old = before.and_then(|before| before.track(&track.name));
+        check_track(now, track, old.map(|old| &**old))?;
     }
     check_together(now)?;
     match before {
@@ -41,12 +42,20 @@ pub fn check(before: Option<&Snapshot>, now: &Snapshot) -> Result<(), Violation>
     }
 }
 
-/// What one track shows.
-fn check_track(snapshot: &Snapshot, track: &TrackWindow) -> Result<(), Violation> {
+/// What one track shows. Segments that `old` has shown are not looked into again.
+fn check_track(
+    snapshot: &Snapshot,
+    track: &TrackWindow,
+    old: Option<&TrackWindow>,
+) -> Result<(), Violation> {
     let at = Place::of(track);
     let target = snapshot.target_duration;
     let all = track.segments.iter().chain(track.open.as_ref());
     for segment in all.clone() {
+        let known = old.and_then(|old| old.segment(segment.number));
+        if known.is_some_and(|known| Arc::ptr_eq(known, segment)) {
+            continue;
+        }
         check_segment(track, segment, target)?;
         let place = at.segment(segment);
         let complete = !track
@@ -172,7 +181,7 @@ fn check_segment(
         )?;
         place.equal("a part begins where the one before ended", part.start, end)?;
         end = part.end();
-        check_part(track, segment, part, &place)?;
+        check_part(track, segment, part, place)?;
     }
     place.equal("its duration is that of its parts", segment.end(), end)?;
     let first = segment.parts.first().is_some_and(|part| part.independent);
@@ -188,7 +197,7 @@ fn check_part(
     track: &TrackWindow,
     segment: &Segment,
     part: &Part,
-    place: &Place,
+    place: Place<'_>,
 ) -> Result<(), Violation> {
     let (length, target) = (part.length(segment.timescale), track.part_target_duration);
     // A tick of rounding between timescales.
@@ -235,7 +244,7 @@ fn check_part(
 fn check_together(snapshot: &Snapshot) -> Result<(), Violation> {
     let live = snapshot.state != State::Waiting && !snapshot.tracks.is_empty();
     let whole = snapshot.target_duration.subsec_nanos() == 0;
-    let everywhere = Place(String::from("all tracks"));
+    let everywhere = Place::default();
     everywhere.holds(
         "the target duration is whole seconds",
         whole,
@@ -276,7 +285,7 @@ fn check_together(snapshot: &Snapshot) -> Result<(), Violation> {
 
 /// What may change from one snapshot to a later one.
 fn check_change(before: &Snapshot, now: &Snapshot) -> Result<(), Violation> {
-    let session = Place(format!("session {}", now.session));
+    let session = Place::default();
     session.equal("the session stays", &now.session, &before.session)?;
     let ended = !before.is_ended() || now.is_ended();
     session.holds("what has ended stays so", ended, now.state.name())?;
@@ -327,14 +336,14 @@ fn check_change(before: &Snapshot, now: &Snapshot) -> Result<(), Violation> {
                     .holds("only the oldest are let go", dropped, "gone")?;
                 continue;
             };
-            check_growth(&at.segment(segment), segment, later)?;
+            check_growth(at.segment(segment), segment, later)?;
         }
     }
     Ok(())
 }
 
 /// A segment may get more parts while it is open, and nothing else.
-fn check_growth(place: &Place, old: &Segment, new: &Segment) -> Result<(), Violation> {
+fn check_growth(place: Place<'_>, old: &Segment, new: &Segment) -> Result<(), Violation> {
     place.equal("its begin stays", new.start, old.start)?;
     place.equal("its date stays", new.time, old.time)?;
     place.equal(
@@ -363,25 +372,38 @@ fn check_growth(place: &Place, old: &Segment, new: &Segment) -> Result<(), Viola
 }
 
 /// Where a law is looked at.
-#[derive(Clone)]
-struct Place(String);
+#[derive(Clone, Copy, Default)]
+struct Place<'a> {
+    track: Option<&'a str>,
+    segment: Option<u64>,
+    part: Option<u32>,
+}
 
-impl Place {
-    fn of(track: &TrackWindow) -> Self {
-        Self(track.name.to_string())
+impl<'a> Place<'a> {
+    fn of(track: &'a TrackWindow) -> Self {
+        Self {
+            track: Some(&track.name),
+            ..Self::default()
+        }
     }
 
-    fn segment(&self, segment: &Segment) -> Self {
-        Self(format!("{} segment {}", self.0, segment.number))
+    const fn segment(self, segment: &Segment) -> Self {
+        Self {
+            segment: Some(segment.number),
+            ..self
+        }
     }
 
-    fn part(&self, part: &Part) -> Self {
-        Self(format!("{} part {}", self.0, part.index))
+    const fn part(self, part: &Part) -> Self {
+        Self {
+            part: Some(part.index),
+            ..self
+        }
     }
 
     fn broken(&self, law: &'static str, found: impl fmt::Display) -> Violation {
         Violation {
-            place: self.0.clone(),
+            place: self.to_string(),
             law,
             found: found.to_string(),
         }
@@ -414,6 +436,19 @@ impl Place {
     }
 }
 
-/// Dates may differ from durations by as much as the presentation delay of
-/// keyframes does, in nanoseconds.
-const DATE_SLACK: u64 = 500_000_000;
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.track.unwrap_or("all tracks"))?;
+        if let Some(segment) = self.segment {
+            write!(f, " segment {segment}")?;
+        }
+        match self.part {
+            Some(part) => write!(f, " part {part}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a date may be off the durations before it for being rounded, in
+/// nanoseconds.
+const DATE_SLACK: u64 = 1_000;

@@ -13,6 +13,7 @@ use rillcast_core::{Discontinuity, Frame, MediaKind, Track, TrackId};
 use super::config::CmafConfig;
 use super::part::length;
 use super::rule::PartRule;
+use super::segmenter::is_sane;
 use crate::fmp4;
 
 /// A moment on both clocks: how arrival times become dates.
@@ -227,6 +228,9 @@ impl Calibration {
         let Some(known) = known else {
             return false;
         };
+        if !is_sane(frame.dts, known.track.timescale) {
+            return false;
+        }
         known.push(frame);
         let time = known.track.timescale.to_nanos(frame.dts);
         let since = Duration::from_nanos(u64::try_from(time).unwrap_or(0));

@@ -4,15 +4,21 @@
 //! rules of MEDIA.md section 3 across the tracks. One track alone is cut by
 //! [`super::track`], its parts by [`super::part`]; what must be known first is
 //! measured in [`super::measure`]; what is listed and held is decided in
-//! [`super::listing`]. What follows a stall or a break is in `breaks`.
+//! [`super::listing`]. What the leading track decides is in `lead`, what follows a
+//! stall or a break in `breaks`, how tracks join in `join`, and what becomes of a
+//! stream that is too large in `refusal`.
 
 mod breaks;
+mod join;
 mod lead;
+mod refusal;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rillcast_core::{Discontinuity, DiscontinuityCause, Frame, MediaKind, StreamKey, Track};
+use rillcast_core::{
+    Discontinuity, DiscontinuityCause, Frame, MediaKind, StreamKey, Timescale, Track,
+};
 
 use super::config::CmafConfig;
 use super::listing::Listing;
@@ -111,7 +117,7 @@ impl Segmenter {
         }
         match &mut self.phase {
             Phase::Measuring(calibration) => {
-                if frame.dts < 0 || !calibration.frame(frame, &self.clock) {
+                if !calibration.frame(frame, &self.clock) {
                     self.counters.skipped_frames += 1;
                 } else if calibration.is_ready(&self.config) {
                     self.start(now);
@@ -252,75 +258,8 @@ impl Segmenter {
         self.target + HARD_SLACK
     }
 
-    /// Decides what holds for the session, and cuts what has come so far.
-    fn start(&mut self, now: Instant) {
-        let measured = std::mem::replace(&mut self.phase, Phase::Cutting);
-        let Phase::Measuring(calibration) = measured else {
-            return;
-        };
-        let gop = calibration.longest_gop(&self.config);
-        let longest = gop.max(self.config.segment_duration.0);
-        let whole = longest.as_secs() + u64::from(longest.subsec_nanos() > 0);
-        self.target = Duration::from_secs(whole.max(1));
-        self.anchor = calibration.anchor;
-        self.lead.note_gop(gop);
-        self.dirty = true;
-        let leader = calibration.id_of_leader();
-        let config = &self.config;
-        let video = calibration
-            .leader()
-            .filter(|leader| leader.kind() == MediaKind::Video)
-            .map(|leader| {
-                let target = leader.rule(config, None).target;
-                let target = i64::try_from(target).unwrap_or(i64::MAX);
-                leader.track.timescale.to_duration(target)
-            });
-        for measure in calibration.tracks {
-            let leads = leader == Some(measure.track.id);
-            if leads || measure.is_settled() {
-                let rule = measure.rule(&self.config, video.filter(|_| !leads));
-                let rule = rule.rescaled(measure.track.timescale, measure.begun.timescale);
-                self.add_track(measure.begun, rule, now);
-            } else {
-                self.late.push(measure);
-            }
-        }
-        self.lead.primary = leader.and_then(|id| self.position(id));
-        self.lead.index = self.lead.primary;
-        for event in calibration.events {
-            match event {
-                Event::Track(track) => self.take_track(track, now),
-                Event::Frame(frame) => self.take_frame(frame, now),
-                Event::Discontinuity(discontinuity) => self.take_discontinuity(discontinuity, now),
-                Event::Lost(skipped) => self.take_loss(skipped, now),
-            }
-        }
-        tracing::debug!(stream = %self.key, target = ?self.target, "packaging begins");
-    }
-
     fn position(&self, id: rillcast_core::TrackId) -> Option<usize> {
         self.tracks.iter().position(|track| track.id == id)
-    }
-
-    /// Makes a track part of the window. Returns its index.
-    fn add_track(
-        &mut self,
-        track: Arc<Track>,
-        rule: super::rule::PartRule,
-        now: Instant,
-    ) -> Option<usize> {
-        let id = track.id;
-        match TrackCutter::new(track, rule, self.cut, now) {
-            Ok(cutter) => {
-                self.tracks.push(cutter);
-                self.dirty = true;
-                Some(self.tracks.len() - 1)
-            }
-            Err(error) => {
-                tracing::warn!(stream = %self.key, track = %id, %error, "a track cannot be packaged");
-                None
-            }
-        }
     }
 
     fn take_track(&mut self, track: Arc<Track>, _now: Instant) {
@@ -349,11 +288,6 @@ impl Segmenter {
     }
 
     fn take_frame(&mut self, frame: Frame, now: Instant) {
-        if frame.dts < 0 {
-            // Third parties may publish without a timeline; CMAF has no such time.
-            self.counters.skipped_frames += 1;
-            return;
-        }
         let index = match self.position(frame.track) {
             Some(index) => Some(index),
             None => self.admit(&frame, now),
@@ -362,6 +296,11 @@ impl Segmenter {
             self.counters.skipped_frames += 1;
             return;
         };
+        let scale = self.tracks.get(index).map(|track| track.track().timescale);
+        if !scale.is_some_and(|scale| is_sane(frame.dts, scale)) {
+            self.counters.skipped_frames += 1;
+            return;
+        }
         self.arrive(index, &frame, now);
         let Some(track) = self.tracks.get_mut(index) else {
             return;
@@ -385,51 +324,6 @@ impl Segmenter {
             self.drain(index);
         }
         self.tidy();
-    }
-
-    /// A frame of a track that is not part of the window: whether it is now.
-    fn admit(&mut self, frame: &Frame, now: Instant) -> Option<usize> {
-        let at = self
-            .late
-            .iter()
-            .position(|late| late.track.id == frame.track)?;
-        let measure = self.late.get_mut(at)?;
-        measure.push(frame);
-        let video = measure.kind() == MediaKind::Video;
-        if !measure.is_settled() || (video && !frame.keyframe) {
-            return None;
-        }
-        let measure = self.late.swap_remove(at);
-        let primary = self
-            .lead
-            .primary
-            .and_then(|primary| self.tracks.get(primary));
-        let led_by_video = primary.is_some_and(|primary| primary.kind == MediaKind::Video);
-        let target = primary
-            .filter(|_| led_by_video)
-            .map(|primary| primary.part_target);
-        let rule = measure.rule(&self.config, target);
-        let index = self.add_track(measure.track, rule, now)?;
-        if primary_gives_way(video, led_by_video) {
-            self.lead_from(index, frame);
-        }
-        Some(index)
-    }
-
-    /// Hands the lead to a video track that has come to an audio stream: its
-    /// first keyframe begins a segment.
-    fn lead_from(&mut self, index: usize, frame: &Frame) {
-        self.lead.primary = Some(index);
-        self.lead.index = Some(index);
-        let Some(track) = self.tracks.get_mut(index) else {
-            return;
-        };
-        track.take_delay(frame);
-        let time = track.time_of(frame.dts);
-        if self.used {
-            self.advance(time);
-        }
-        self.lead.watermark = time;
     }
 
     /// Gives the frames that wait to the segments that they belong to.
@@ -519,68 +413,6 @@ impl Segmenter {
         }
     }
 
-    /// Stops packaging: three target durations do not fit into memory.
-    fn refuse(&mut self) {
-        tracing::warn!(
-            stream = %self.key,
-            memory = %self.config.memory,
-            "the stream is not packaged: {}", Refusal::Memory.reason()
-        );
-        if self.used {
-            // What was begun is lost: its number must not come to hold anything else.
-            self.next_number(self.cut.time, false);
-        }
-        for track in &mut self.tracks {
-            track.clear();
-            track.begin(self.cut);
-        }
-        self.phase = Phase::Refused {
-            why: Refusal::Memory,
-            bytes: 0,
-            since: None,
-        };
-        self.dirty = true;
-    }
-
-    /// Whether a stream that was refused would fit now: it is packaged again
-    /// when three target durations of it have stayed well below the bound.
-    fn look_again(&mut self, frame: &Frame, now: Instant) {
-        self.counters.skipped_frames += 1;
-        let Some(index) = self.lead.primary else {
-            return;
-        };
-        let Some(track) = self
-            .tracks
-            .get(index)
-            .filter(|track| track.id == frame.track)
-        else {
-            if let Phase::Refused { bytes, .. } = &mut self.phase {
-                *bytes += super::part::length(frame);
-            }
-            return;
-        };
-        let time = track.track().timescale.to_nanos(frame.dts);
-        let Phase::Refused { bytes, since, .. } = &mut self.phase else {
-            return;
-        };
-        *bytes += super::part::length(frame);
-        let begin = *since.get_or_insert(time);
-        let span = Duration::from_nanos(u64::try_from(time.saturating_sub(begin)).unwrap_or(0));
-        if !frame.keyframe || span < self.target * 3 {
-            return;
-        }
-        let fits = *bytes < self.config.memory.0 / 2;
-        *bytes = 0;
-        *since = Some(time);
-        if fits {
-            tracing::info!(stream = %self.key, "the stream is packaged again");
-            self.phase = Phase::Cutting;
-            self.counters.skipped_frames -= 1;
-            self.break_off(now, true);
-            self.take_frame(frame.clone(), now);
-        }
-    }
-
     fn take_discontinuity(&mut self, discontinuity: Discontinuity, now: Instant) {
         let rekey = matches!(
             discontinuity.cause,
@@ -597,6 +429,13 @@ impl Segmenter {
     }
 }
 
+/// Whether a decode time can stand in a file: not below zero, and within the
+/// lifetime of a clock of nanoseconds. A timeline yields no others, but third
+/// parties may publish without one.
+pub(super) fn is_sane(dts: i64, scale: Timescale) -> bool {
+    (0..i64::from(scale.hz()) << 31).contains(&dts)
+}
+
 /// Whether a track's cut comes before its frame at `time`, if the leading
 /// track's is at `cut`. Another video track is cut at its own keyframe where
 /// that is near.
@@ -606,11 +445,6 @@ const fn reaches(kind: MediaKind, keyframe: bool, time: i64, cut: i64) -> bool {
         MediaKind::Video => time >= cut.saturating_add(NEAR),
         _ => time >= cut,
     }
-}
-
-/// Whether a track that joins takes the lead: the first video track does.
-const fn primary_gives_way(video: bool, led_by_video: bool) -> bool {
-    video && !led_by_video
 }
 
 /// The first segment of a session.

@@ -1,6 +1,7 @@
 //! The segmenter on synthetic streams: one table for what an encoder may do,
 //! and the cases that need more than a row.
 
+mod random;
 mod scene;
 
 use rillcast_core::{ByteSize, Discontinuity, DiscontinuityCause, HumanDuration};

@@ -1,17 +1,19 @@
 //! One track of the window while it is cut: its parts, its open segment, the
-//! segments that it holds, and what it shows of them.
+//! segments that it holds. What it shows of them is made in `view`.
+
+mod view;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rillcast_core::{Frame, FrameRate, MediaKind, Track, TrackId};
+use rillcast_core::{Frame, MediaKind, Track, TrackId};
 
 use super::part::{Draft, Next, PartCutter, Verdict, length};
-use super::rates;
 use super::rule::PartRule;
-use super::snapshot::{BitRate, Init, Part, Segment, TrackWindow};
+use super::snapshot::{Init, Part, Segment, TrackWindow};
 use crate::fmp4::{self, FragmentHeader};
+use view::Listing;
 
 /// Where a segment of all tracks begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,10 @@ pub(super) struct TrackCutter {
     /// Cuts that this track has not reached yet.
     pub(super) cuts: VecDeque<Cut>,
 
-    /// Presentation minus decode time of the last keyframe, in ticks.
+    /// What dates are later than presentation since the last break, in
+    /// nanoseconds, because an earlier segment had that date already.
+    shift: i64,
+    /// Presentation minus decode time of keyframes, in ticks.
     delay: i64,
     pub(super) arrived: Instant,
     pub(super) stalled: bool,
@@ -69,14 +74,6 @@ pub(super) struct TrackCutter {
     view: Option<Arc<TrackWindow>>,
     list: Option<Listing>,
     drafts: Vec<Draft>,
-}
-
-/// The complete segments, and what is measured over them.
-#[derive(Clone, Debug)]
-struct Listing {
-    segments: Arc<[Arc<Segment>]>,
-    bit_rate: BitRate,
-    frame_rate: Option<FrameRate>,
 }
 
 /// The segment that is being cut.
@@ -121,6 +118,7 @@ impl TrackCutter {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             cuts: VecDeque::new(),
+            shift: 0,
             delay: 0,
             arrived: now,
             stalled: false,
@@ -203,16 +201,35 @@ impl TrackCutter {
         self.track.timescale.to_nanos(ticks)
     }
 
-    /// Takes the presentation delay from a keyframe.
+    /// Takes the presentation delay from the first keyframe after a break. It
+    /// then stays, so that dates go on exactly as durations do.
     pub(super) fn take_delay(&mut self, frame: &Frame) {
-        if frame.keyframe {
-            self.delay = frame.pts.saturating_sub(frame.dts);
+        if self.fresh && frame.keyframe {
+            let delay = frame.pts.saturating_sub(frame.dts);
+            let most = self.track.timescale.from_duration(MOST_DELAY);
+            self.delay = if (0..=most).contains(&delay) {
+                delay
+            } else {
+                0
+            };
         }
     }
 
     /// Stream time at the end of the last sample, in nanoseconds.
     pub(super) fn end_time(&self) -> i64 {
         self.time_of(self.cutter.end())
+    }
+
+    /// The date of a segment that begins now, in nanoseconds of stream time:
+    /// when its presentation begins, and after that of the segment before.
+    fn date(&mut self) -> i64 {
+        let last = self.segments.back().map_or(i64::MIN, |last| last.time);
+        let date = self.end_time().saturating_add(self.shift);
+        let least = last.saturating_add(1);
+        if date < least {
+            self.shift = self.shift.saturating_add(least - date);
+        }
+        date.max(least)
     }
 
     /// The time from the open segment's begin to `dts`, in nanoseconds.
@@ -253,11 +270,11 @@ impl TrackCutter {
     /// out too short ends the segment before the pending frame; then the frame
     /// has not been taken.
     pub(super) fn take(&mut self, frame: Frame, may_end: bool, limit: Duration) -> Verdict {
-        if self.fresh {
-            self.cutter.restart(frame.dts);
-            self.fresh = false;
-        }
         self.take_delay(&frame);
+        if std::mem::take(&mut self.fresh) {
+            self.shift = 0;
+            self.cutter.restart(frame.dts);
+        }
         let next = if frame.keyframe && self.kind == MediaKind::Video {
             Next::Edge(frame.dts)
         } else if may_end {
@@ -283,11 +300,10 @@ impl TrackCutter {
         };
         let (presentation, independent) = (frame.pts, frame.keyframe);
         let start = self.cutter.end();
-        let last = self.segments.back().map_or(i64::MIN, |last| last.time);
         let limit = self.track.timescale.from_duration(limit);
         self.open = Some(Open {
             start,
-            time: self.time_of(start).max(last),
+            time: self.date(),
             presentation,
             independent,
             parts: Vec::new(),
@@ -321,17 +337,24 @@ impl TrackCutter {
     }
 
     fn gap(&mut self, time: i64, limit: Duration) {
-        let start = self.cutter.end();
         let scale = self.track.timescale;
+        let limit = scale.from_duration(limit).max(1);
+        if std::mem::take(&mut self.fresh) {
+            self.shift = 0;
+            // Time broke before it: it lies where the other tracks' media does.
+            let begin = scale.from_nanos(time).saturating_sub(self.delay);
+            self.cutter.restart(begin.saturating_sub(limit));
+        }
+        let start = self.cutter.end();
         let ticks = scale.from_nanos(time.saturating_sub(self.end_time()));
-        let ticks = ticks.clamp(1, scale.from_duration(limit).max(1));
+        let ticks = ticks.clamp(1, limit);
         let segment = Segment {
             number: self.cut.number,
             timescale: scale,
             start,
             duration: ticks.unsigned_abs(),
             presentation: start.saturating_add(self.delay),
-            time: self.end_time(),
+            time: self.date(),
             discontinuity: self.cut.discontinuity,
             discontinuity_sequence: self.cut.sequence,
             config: self.config,
@@ -499,67 +522,14 @@ impl TrackCutter {
     pub(super) fn memory(&self) -> u64 {
         self.held + self.cutter.bytes() + self.waiting_bytes
     }
-
-    /// What viewers see; shared with the last view as far as nothing changed.
-    pub(super) fn view(
-        &mut self,
-        primary: bool,
-        first_listed: u64,
-        target: Duration,
-    ) -> Arc<TrackWindow> {
-        let first = self.segments.front().map_or(self.cut.number, |s| s.number);
-        let first_listed = first_listed.max(first);
-        if let Some(view) = &self.view
-            && view.primary == primary
-            && view.first_listed == first_listed
-        {
-            return Arc::clone(view);
-        }
-        let mut listing = match self.list.take() {
-            Some(listing) => listing,
-            None => self.measure(self.segments.iter().cloned().collect(), target),
-        };
-        self.list = Some(listing.clone());
-        let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
-        let open = open.map(|open| Arc::new(self.segment_of(open, false)));
-        if let (Some(open), true) = (&open, listing.segments.is_empty()) {
-            // Nothing is complete: what there is of the first segment.
-            let so_far = self.measure(Arc::new([Arc::clone(open)]), target);
-            listing.bit_rate = so_far.bit_rate;
-            listing.frame_rate = so_far.frame_rate;
-        }
-        let next = open.as_ref().map_or(0, |open| open.parts.len());
-        let view = Arc::new(TrackWindow {
-            track: Arc::clone(&self.track),
-            name: Arc::clone(&self.name),
-            primary,
-            part_target: self.cutter.rule.target,
-            part_target_duration: self.part_target,
-            first_listed,
-            segments: listing.segments,
-            open,
-            next: (self.cut.number, u32::try_from(next).unwrap_or(u32::MAX)),
-            inits: self.inits.iter().cloned().collect(),
-            bit_rate: listing.bit_rate,
-            frame_rate: listing.frame_rate,
-            discontinuities: self.cut.sequence - u64::from(self.cut.discontinuity),
-        });
-        self.view = Some(Arc::clone(&view));
-        view
-    }
-
-    fn measure(&self, segments: Arc<[Arc<Segment>]>, target: Duration) -> Listing {
-        Listing {
-            bit_rate: rates::bit_rate(&segments, target),
-            frame_rate: rates::frame_rate(&self.track, &segments),
-            segments,
-        }
-    }
 }
 
 fn size(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
+
+/// Pictures are presented so long after they are decoded at the very most.
+const MOST_DELAY: Duration = Duration::from_secs(2);
 
 /// What a slice costs beside its bytes: its handle, its sample and its share
 /// of the allocation's head. Without it, streams of tiny frames would be free.

@@ -6,35 +6,39 @@ use rillcast_core::Frame;
 
 use super::Segmenter;
 use crate::cmaf::part::Next;
+use crate::cmaf::track::TrackCutter;
 
 impl Segmenter {
     /// When the next track will have stalled.
     pub(super) fn next_stall(&self) -> Option<Instant> {
-        let waits = |(index, track): &(usize, &crate::cmaf::track::TrackCutter)| {
-            !track.stalled && (self.lead.index == Some(*index) || track.waiting.is_empty())
-        };
-        let tracks = self.tracks.iter().enumerate().filter(waits);
-        tracks.map(|(_, track)| track.arrived + STALL).min()
+        self.next_to_stall().map(|(_, at)| at)
     }
 
     /// Closes what has waited for its next frame for too long.
     pub(super) fn take_stalls(&mut self, now: Instant) {
-        for index in 0..self.tracks.len() {
-            let leads = self.lead.index == Some(index);
-            let Some(track) = self.tracks.get_mut(index) else {
-                continue;
-            };
-            let overdue = track.arrived + STALL <= now;
-            if track.stalled || !overdue || (!leads && !track.waiting.is_empty()) {
-                continue;
+        while let Some((index, at)) = self.next_to_stall()
+            && at <= now
+        {
+            if let Some(track) = self.tracks.get_mut(index) {
+                track.stalled = true;
             }
-            track.stalled = true;
-            if leads {
+            if self.lead.index == Some(index) {
                 self.lead_stalls(index);
             } else {
                 self.follower_stalls(index);
             }
         }
+    }
+
+    /// The track that stalls next if no frame of it comes, and when. One that
+    /// has frames waiting is not late: it waits for the leading track itself.
+    fn next_to_stall(&self) -> Option<(usize, Instant)> {
+        let waits = |(index, track): &(usize, &TrackCutter)| {
+            !track.stalled && (self.lead.index == Some(*index) || track.waiting.is_empty())
+        };
+        let tracks = self.tracks.iter().enumerate().filter(waits);
+        let ends = tracks.map(|(index, track)| (index, track.arrived + STALL));
+        ends.min_by_key(|(_, at)| *at)
     }
 
     /// The leading track sends nothing: its segment ends, and the next track
@@ -88,13 +92,13 @@ impl Segmenter {
         let Some(track) = self.tracks.get_mut(index) else {
             return;
         };
-        let was_stalled = std::mem::replace(&mut track.stalled, false);
+        track.stalled = false;
         track.arrived = now;
         let settled = track.cutter.pending().is_none() && track.waiting.is_empty();
         let typical = i64::try_from(track.cutter.rule.typical).unwrap_or(i64::MAX);
         let hole = frame.dts.saturating_sub(track.cutter.end()) > typical;
         let begun = !track.segments.is_empty() || track.is_open();
-        let holed = was_stalled && settled && hole && begun && !track.fresh;
+        let holed = settled && hole && begun && !track.fresh;
         let changed = track.changed.take();
         if holed || changed.is_some() {
             self.break_off(now, false);
@@ -125,9 +129,8 @@ impl Segmenter {
     /// Ends all segments: what follows is a discontinuity. With `rekey`,
     /// pictures before the next keyframe are of no use.
     pub(super) fn break_off(&mut self, now: Instant, rekey: bool) {
-        let begun = self.counters.segments > 0 || self.used;
         self.close_all(now);
-        if begun && !self.cut.discontinuity {
+        if self.counters.segments > 0 && !self.cut.discontinuity {
             self.counters.discontinuities += 1;
             self.cut.discontinuity = true;
             self.cut.sequence += 1;

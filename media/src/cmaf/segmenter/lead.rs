@@ -95,7 +95,6 @@ impl Segmenter {
             End::No => {}
             End::Key | End::Full => {
                 track.finish(Next::Edge(frame.dts), i64::MAX, limit);
-                track.take_delay(&frame);
                 let time = track.time_of(frame.dts);
                 self.advance(time);
                 self.counters.long_gops += u64::from(video && end == End::Full);

@@ -1,0 +1,73 @@
+//! Streams that do not fit into memory.
+
+use std::time::{Duration, Instant};
+
+use rillcast_core::Frame;
+
+use super::{Phase, Segmenter};
+use crate::cmaf::part::length;
+use crate::cmaf::snapshot::Refusal;
+
+impl Segmenter {
+    /// Stops packaging: three target durations do not fit into memory.
+    pub(super) fn refuse(&mut self) {
+        tracing::warn!(
+            stream = %self.key,
+            memory = %self.config.memory,
+            "the stream is not packaged: {}", Refusal::Memory.reason()
+        );
+        if self.used {
+            // What was begun is lost: its number must not come to hold anything else.
+            self.next_number(self.cut.time, false);
+        }
+        for track in &mut self.tracks {
+            track.clear();
+            track.begin(self.cut);
+        }
+        self.phase = Phase::Refused {
+            why: Refusal::Memory,
+            bytes: 0,
+            since: None,
+        };
+        self.dirty = true;
+    }
+
+    /// Whether a stream that was refused would fit now: it is packaged again
+    /// when three target durations of it have stayed well below the bound.
+    pub(super) fn look_again(&mut self, frame: &Frame, now: Instant) {
+        self.counters.skipped_frames += 1;
+        let Some(index) = self.lead.primary else {
+            return;
+        };
+        let Some(track) = self
+            .tracks
+            .get(index)
+            .filter(|track| track.id == frame.track)
+        else {
+            if let Phase::Refused { bytes, .. } = &mut self.phase {
+                *bytes += length(frame);
+            }
+            return;
+        };
+        let time = track.track().timescale.to_nanos(frame.dts);
+        let Phase::Refused { bytes, since, .. } = &mut self.phase else {
+            return;
+        };
+        *bytes += length(frame);
+        let begin = *since.get_or_insert(time);
+        let span = Duration::from_nanos(u64::try_from(time.saturating_sub(begin)).unwrap_or(0));
+        if !frame.keyframe || span < self.target * 3 {
+            return;
+        }
+        let fits = *bytes < self.config.memory.0 / 2;
+        *bytes = 0;
+        *since = Some(time);
+        if fits {
+            tracing::info!(stream = %self.key, "the stream is packaged again");
+            self.phase = Phase::Cutting;
+            self.counters.skipped_frames -= 1;
+            self.break_off(now, true);
+            self.take_frame(frame.clone(), now);
+        }
+    }
+}
