@@ -128,6 +128,14 @@ impl Reader {
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ChunkError> {
         loop {
             let index = match self.current {
+                // A header took bytes that turned out to be payload.
+                Some(current) if self.held.length > 0 => {
+                    let held = std::mem::take(&mut self.held);
+                    let mut front = held.get();
+                    self.read_payload(current, &mut front)?;
+                    self.held.hold(front);
+                    current.index
+                }
                 Some(current) => {
                     if input.is_empty() {
                         return Ok(None);
@@ -210,9 +218,13 @@ impl Reader {
             let lent = self.held.hold(input);
             match Header::parse(self.held.get(), &self.streams, self.habit)? {
                 Some((header, used)) => {
-                    // Of what was lent, the header's own part is used up.
+                    // Of what was lent, the header's own part is used up. What
+                    // was held may be more: bytes that could have been an
+                    // extended timestamp and, seen whole, are payload.
                     *input = input.get(used.saturating_sub(before)..).unwrap_or_default();
-                    self.held.length = 0;
+                    let held = std::mem::take(&mut self.held);
+                    self.held
+                        .hold(held.bytes.get(used..before).unwrap_or_default());
                     header
                 }
                 None => {

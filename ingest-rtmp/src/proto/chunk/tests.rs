@@ -212,6 +212,23 @@ fn extended_timestamps_are_read_whether_they_are_repeated_or_not() {
 }
 
 #[test]
+fn payload_that_begins_like_the_timestamp_is_kept_wherever_reads_cut_it() {
+    let time = 0x0100_0000_u32;
+    for length in 129..=136 {
+        // As much of the timestamp as there is room for, but never all of it.
+        let mut body = vec![7; length];
+        for (at, byte) in body.iter_mut().skip(128).zip([1, 0, 0]) {
+            *at = byte;
+        }
+        let wire = Wire::default()
+            .full(4, (time, length, 9, 1), &body[..128])
+            .more(4, &body[128..])
+            .full(5, (9, 2, 8, 1), b"ab");
+        check(wire, &[(time, 1, 9, &body), (9, 1, 8, b"ab")]);
+    }
+}
+
+#[test]
 fn an_extended_delta_may_be_smaller_than_the_field_it_replaces() {
     let mut wire = Wire::default().full(4, (100, 1, 9, 1), b"a");
     basic_header(2, 4, &mut wire.0);
