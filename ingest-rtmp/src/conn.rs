@@ -179,9 +179,10 @@ impl Connection {
                 Event::Publish(request) => self.publish(request).await,
                 Event::Unpublished => self.end_publish("the publisher ended it"),
                 Event::Refused(Refused::Publish(error)) => self.refused(&error.to_string()),
-                Event::Refused(Refused::Play) => {
-                    tracing::info!("play refused: streams are not given out over RTMP");
-                }
+                Event::Refused(Refused::Play) => self.complain(
+                    Offence::Refused,
+                    format_args!("play refused: streams are not given out over RTMP"),
+                ),
             }
         }
         if self.session.is_closed() {

@@ -160,6 +160,10 @@ impl Session {
             self.deadline = now + self.limits.idle_timeout;
         }
         loop {
+            // Before each message, whether the one before gave an event or not.
+            if self.out.len() > self.limits.max_write_buffer {
+                return Err(SessionError::NotReading(self.out.len()));
+            }
             if matches!(self.publish, Publish::Asked { .. }) {
                 return Ok(None);
             }
@@ -203,9 +207,6 @@ impl Session {
                 && let Some(event) = self.handle_message(message, now)?
             {
                 return Ok(Some(event));
-            }
-            if self.out.len() > self.limits.max_write_buffer {
-                return Err(SessionError::NotReading(self.out.len()));
             }
         }
     }

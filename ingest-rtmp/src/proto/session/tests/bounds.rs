@@ -32,23 +32,32 @@ fn time_runs_out() {
 
 #[test]
 fn a_peer_that_asks_and_does_not_read_is_ended() {
-    let mut pair = Pair::opened();
-    let ping = Control::PingRequest(1).write();
-    let mut wire = BytesMut::new();
-    for _ in 0..10_000 {
-        let body = ping.1.clone();
-        let message = Message {
-            chunk_stream: 2,
-            kind: ping.0,
-            stream: 0,
-            timestamp: 0,
-            body,
-        };
-        pair.client.write(&message, &mut wire);
+    let play = Command {
+        name: "play".to_owned(),
+        transaction: 0.0,
+        arguments: vec![Value::Null, "cam".into()],
+    };
+    // One that is answered in silence, and one whose answer is an event too.
+    for (kind, body) in [
+        Control::PingRequest(1).write(),
+        (kind::COMMAND_AMF0, play.write()),
+    ] {
+        let mut pair = Pair::connected(Object::new().with("app", "live"));
+        let mut wire = BytesMut::new();
+        for _ in 0..10_000 {
+            let message = Message {
+                chunk_stream: 3,
+                kind,
+                stream: 0,
+                timestamp: 0,
+                body: body.clone(),
+            };
+            pair.client.write(&message, &mut wire);
+        }
+        let error = pair.feed(&wire).unwrap_err();
+        assert!(matches!(error, SessionError::NotReading(_)), "{error}");
+        assert!(pair.session.held_bytes() < 2 * SessionLimits::default().max_write_buffer);
     }
-    let error = pair.feed(&wire).unwrap_err();
-    assert!(matches!(error, SessionError::NotReading(_)), "{error}");
-    assert!(pair.session.held_bytes() < 2 * SessionLimits::default().max_write_buffer);
 }
 
 #[test]
