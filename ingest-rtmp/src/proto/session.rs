@@ -377,10 +377,12 @@ impl Session {
     }
 
     /// Sends an acknowledgement when half of the peer's window is full: peers
-    /// that stop at a full window never see it full.
+    /// that stop at a full window never see it full. One that has not read what
+    /// was said before gets no more: librtmp's publishers never read, and the
+    /// next acknowledgement covers this one.
     fn acknowledge(&mut self) {
         let unacknowledged = self.received - self.acknowledged;
-        if unacknowledged >= u64::from(self.peer_window / 2) {
+        if unacknowledged >= u64::from(self.peer_window / 2) && self.out.is_empty() {
             self.acknowledged = self.received;
             let [_, _, _, _, low @ ..] = self.received.to_be_bytes();
             self.send_control(&Control::Acknowledgement(u32::from_be_bytes(low)));

@@ -61,6 +61,26 @@ fn a_peer_that_asks_and_does_not_read_is_ended() {
 }
 
 #[test]
+fn a_publisher_that_never_reads_may_publish_for_ever() {
+    let mut pair = Pair::live();
+    let (kind, body) = Control::WindowAckSize(0).write();
+    pair.send(2, kind, 0, 0, body);
+    let message = Message {
+        chunk_stream: 6,
+        kind: kind::VIDEO,
+        stream: 1,
+        timestamp: 0,
+        body: vec![0x27; 60_000].into(),
+    };
+    let mut wire = BytesMut::new();
+    pair.client.write(&message, &mut wire);
+    for _ in 0..1_000 {
+        pair.feed(&wire).unwrap();
+    }
+    assert!(pair.session.held_bytes() < 100);
+}
+
+#[test]
 fn a_stranger_cannot_send_large_messages() {
     let mut pair = Pair::connected(Object::new().with("app", "live"));
     let body = Bytes::from(vec![0; 100_000]);
