@@ -1,0 +1,331 @@
+//! What an ingested stream costs: `cargo xtask bench ingest`.
+//!
+//! The same publisher sends the same frames to rillcast and to nginx with its
+//! RTMP module, in turn. Both package; nobody watches.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark talks to a person"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use rillcast_bench::{
+    Clip, Error, Held, Nginx, Pace, Publisher, Result, Rillcast, Spent, Table, Watched, build,
+    clips, median, memory_folder, share, verdict,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// CPU and memory per ingested stream, beside nginx with its RTMP module.
+#[derive(Parser)]
+struct Options {
+    /// Streams at once; each number is a measurement.
+    #[arg(long, value_delimiter = ',', default_value = "1,50,200")]
+    streams: Vec<usize>,
+    /// Bitrate of a stream, in kb/s.
+    #[arg(long, default_value_t = 1_000)]
+    kilobits: u32,
+    /// Seconds before the measurement: by default long enough that the window
+    /// is full, so that memory is what it stays.
+    #[arg(long, default_value_t = 70)]
+    warm_up: u64,
+    /// Seconds of the measurement.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// How often each server is measured; medians are shown.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// Chunk size of the publisher, in bytes.
+    #[arg(long, default_value_t = 4_096)]
+    chunk_size: u32,
+    /// Servers to measure instead of this tree's, as NAME=BINARY: two builds
+    /// can be compared.
+    #[arg(long = "server")]
+    servers: Vec<String>,
+    /// Settings of the server, as `--set` takes them.
+    #[arg(long = "set")]
+    settings: Vec<String>,
+    /// Leaves nginx out.
+    #[arg(long)]
+    without_nginx: bool,
+    /// What cargo hands to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// One measurement of one server.
+struct Measured {
+    spent: Spent,
+    own: Spent,
+    pace: Pace,
+    /// More than the idle server, in bytes.
+    memory: u64,
+    held: Held,
+}
+
+enum Server {
+    Rillcast { name: String, binary: PathBuf },
+    Nginx { module: PathBuf },
+}
+
+/// The most streams of one measurement: a server must carry them beside the
+/// publisher.
+const MOST_STREAMS: usize = 1_000;
+
+/// What a stream may hold beside its window.
+const MOST_MEMORY: f64 = 1e6;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let run = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::of("tokio"))
+        .and_then(|runtime| run(&options, &runtime));
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options, runtime: &Runtime) -> Result {
+    let folder = tempfile::tempdir().map_err(Error::of("a folder"))?;
+    let servers = servers(options)?;
+    let clips = clips()?;
+    let clip = Clip::make(&clips, options.kilobits)?;
+    println!(
+        "{} kb/s a stream in {} messages a second; {} s of warm-up, {} s measured, {} round(s)",
+        clip.bitrate() / 1_000,
+        clip.rate(),
+        options.warm_up,
+        options.seconds,
+        options.rounds,
+    );
+    let mut table = Table::new([
+        "server",
+        "streams",
+        "CPU % a stream",
+        "of nginx",
+        "wakes/s a stream",
+        "KB a stream",
+        "window KB",
+        "beside KB",
+        "bus KB",
+        "publisher CPU %",
+        "late ms",
+    ]);
+    let mut verdicts = Vec::new();
+    for count in options.streams.iter().map(|it| it.clamp(&1, &MOST_STREAMS)) {
+        let mut all: Vec<Vec<Measured>> = servers.iter().map(|_| Vec::new()).collect();
+        for _ in 0..options.rounds.max(1) {
+            for (server, measured) in servers.iter().zip(&mut all) {
+                eprintln!("{count} stream(s), {} ...", server.name());
+                measured.push(server.measure(options, runtime, folder.path(), &clip, *count)?);
+            }
+        }
+        let nginx = servers
+            .iter()
+            .zip(&all)
+            .find(|(server, _)| matches!(server, Server::Nginx { .. }))
+            .map(|(_, measured)| cpu(measured, *count));
+        for (server, measured) in servers.iter().zip(&all) {
+            report(server, measured, *count, nginx, &mut table, &mut verdicts);
+        }
+    }
+    println!("\n{table}");
+    for verdict in verdicts {
+        println!("{verdict}");
+    }
+    Ok(())
+}
+
+fn servers(options: &Options) -> Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for server in &options.servers {
+        let (name, binary) = server.split_once('=').unwrap_or((server, server));
+        servers.push(Server::Rillcast {
+            name: name.to_owned(),
+            binary: std::path::absolute(binary).map_err(Error::of(binary))?,
+        });
+    }
+    if servers.is_empty() {
+        servers.push(Server::Rillcast {
+            name: "rillcast".to_owned(),
+            binary: build()?,
+        });
+    }
+    match Nginx::rtmp_module() {
+        _ if options.without_nginx => {}
+        Some(module) => servers.push(Server::Nginx { module }),
+        None => println!("nginx with its RTMP module is not installed: no ratios"),
+    }
+    Ok(servers)
+}
+
+impl Server {
+    fn name(&self) -> &str {
+        match self {
+            Self::Rillcast { name, .. } => name,
+            Self::Nginx { .. } => "nginx-rtmp",
+        }
+    }
+
+    fn measure(
+        &self,
+        options: &Options,
+        runtime: &Runtime,
+        folder: &Path,
+        clip: &Clip,
+        count: usize,
+    ) -> Result<Measured> {
+        let settle = || std::thread::sleep(Duration::from_secs(1));
+        match self {
+            Self::Rillcast { binary, .. } => {
+                let mut settings = options.settings.clone();
+                // One address, which is all that loopback has.
+                settings.push(format!("rtmp.max_connections_per_address={MOST_STREAMS}"));
+                let server = Rillcast::start(binary, folder, &settings)?;
+                settle();
+                let held = || runtime.block_on(server.held());
+                publish(options, &server.watch()?, server.rtmp(), clip, count, held)
+            }
+            Self::Nginx { module } => {
+                let media = tempfile::Builder::new()
+                    .prefix("rillcast-bench")
+                    .tempdir_in(memory_folder(folder))
+                    .map_err(Error::of("a folder"))?;
+                share(media.path())?;
+                let server = Nginx::rtmp(folder, media.path(), module)?;
+                settle();
+                let live = || {
+                    let files = std::fs::read_dir(media.path()).map_err(Error::of("fragments"))?;
+                    let playlists = files.flatten().filter(|it| {
+                        let path = it.path();
+                        path.extension().is_some_and(|it| it == "m3u8")
+                    });
+                    Ok(Held {
+                        live: playlists.count(),
+                        ..Held::default()
+                    })
+                };
+                publish(
+                    options,
+                    &server.watch()?,
+                    server.address(),
+                    clip,
+                    count,
+                    live,
+                )
+            }
+        }
+    }
+}
+
+fn publish(
+    options: &Options,
+    watched: &Watched,
+    address: SocketAddr,
+    clip: &Clip,
+    count: usize,
+    held: impl Fn() -> Result<Held>,
+) -> Result<Measured> {
+    let idle = watched.memory();
+    let publisher = Publisher::start(address, count, clip, options.chunk_size)?;
+    std::thread::sleep(Duration::from_secs(options.warm_up));
+    let own = Watched::this()?;
+    let pace = publisher.pace();
+    let (before, own_before) = (watched.sample(), own.sample());
+    std::thread::sleep(Duration::from_secs(options.seconds));
+    let (spent, own) = (watched.since(&before), own.since(&own_before));
+    let pace = publisher.pace().since(pace);
+    let held = held()?;
+    let memory = watched.memory().saturating_sub(idle);
+    let failed = publisher.failed();
+    publisher.stop()?;
+    if failed || held.live < count {
+        let live = held.live;
+        return Err(Error::new(format!("{live} of {count} streams were live")));
+    }
+    Ok(Measured {
+        spent,
+        own,
+        pace,
+        memory,
+        held,
+    })
+}
+
+/// Percent of a processor for each stream.
+fn cpu(measured: &[Measured], count: usize) -> f64 {
+    median(measured.iter().map(|it| it.spent.percent())) / per(count)
+}
+
+fn report(
+    server: &Server,
+    measured: &[Measured],
+    count: usize,
+    nginx: Option<f64>,
+    table: &mut Table,
+    verdicts: &mut Vec<String>,
+) {
+    let of = |pick: &dyn Fn(&Measured) -> f64| median(measured.iter().map(pick));
+    let a_stream = |pick: &dyn Fn(&Measured) -> u64| of(&|it| float(pick(it))) / per(count);
+    let cpu = cpu(measured, count);
+    let ratio = nginx.map(|nginx| cpu / nginx);
+    let window = a_stream(&|it| it.held.window);
+    let beside = a_stream(&|it| it.memory.saturating_sub(it.held.window));
+    let rillcast = matches!(server, Server::Rillcast { .. });
+    let kilobytes = |bytes: f64| format!("{:.0}", bytes / 1e3);
+    let own = |text: String| if rillcast { text } else { String::new() };
+    table.row([
+        server.name().to_owned(),
+        count.to_string(),
+        format!("{cpu:.3}"),
+        ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
+        format!("{:.0}", of(&|it| it.spent.wake_rate()) / per(count)),
+        kilobytes(a_stream(&|it| it.memory)),
+        own(kilobytes(window)),
+        own(kilobytes(beside)),
+        own(kilobytes(a_stream(&|it| it.held.bus))),
+        format!("{:.1}", of(&|it| it.own.percent())),
+        format!("{:.2}", of(&|it| it.pace.mean_late().as_secs_f64() * 1e3)),
+    ]);
+    if !rillcast {
+        return;
+    }
+    let name = server.name();
+    if let Some(ratio) = ratio {
+        verdicts.push(format!(
+            "{name}, {count} streams: CPU of nginx-rtmp {}",
+            verdict(ratio, 1.0)
+        ));
+    }
+    verdicts.push(format!(
+        "{name}, {count} streams: MB beside the window {}",
+        verdict(beside / 1e6, MOST_MEMORY / 1e6)
+    ));
+    let repairs: u64 = measured.iter().map(|it| it.held.repairs).sum();
+    if repairs > 0 {
+        verdicts.push(format!(
+            "{name}, {count} streams: {repairs} repairs and drops; the publisher was not clean"
+        ));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of streams")]
+fn per(count: usize) -> f64 {
+    count.max(1) as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes for a table")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
+}

@@ -1,0 +1,29 @@
+//! What the benchmarks of the whole server stand on: the server and nginx as
+//! processes of their own, a publisher for many streams, viewers for many
+//! connections, and what a process costs.
+//!
+//! The benchmarks are `benches/ingest.rs` and `benches/http.rs`;
+//! `cargo xtask bench` runs them. Nothing leaves the loopback interface, and
+//! all is bounded in count and time.
+#![forbid(unsafe_code)]
+
+mod clip;
+mod error;
+mod nginx;
+mod place;
+mod publisher;
+mod rillcast;
+mod table;
+mod usage;
+mod viewer;
+mod wire;
+
+pub use clip::Clip;
+pub use error::{Error, Result};
+pub use nginx::Nginx;
+pub use place::{clips, memory_folder, share};
+pub use publisher::{Pace, Publisher};
+pub use rillcast::{Held, Rillcast, build};
+pub use table::{Table, median, verdict};
+pub use usage::{Sample, Spent, Watched};
+pub use viewer::{Load, Round, Viewer};
