@@ -31,8 +31,9 @@ use unroll::{Mark, distance};
 ///
 /// - A clock that **wraps** (at 24, 31 or 32 bits of milliseconds, at 33 bits
 ///   of 90 kHz) is unrolled. That is no repair.
-/// - A forward step of more than a second that the arrival times explain to
-///   within a second is a **gap**: a [`Discontinuity`], times unchanged.
+/// - A forward step of more than a second that the arrival times, or the other
+///   tracks, explain to within a second is a **gap**: a [`Discontinuity`],
+///   times unchanged.
 /// - Any other step of more than a second is a **jump**: a [`Discontinuity`],
 ///   and a new offset by which stream time goes on as arrival time does. The
 ///   first track that jumps sets it; the others join it when they jump.
@@ -273,8 +274,12 @@ impl Timeline {
         let unrolled = last.mark.unroll(frame.dts, clock, frame.received);
         let elapsed = last.mark.elapsed(frame.received);
         let by_samples = self.by_samples(index, frame);
-        let step = classify(unrolled, &last.mark, clock, elapsed);
         let even = Placed::new(last.era, frame, unrolled);
+        let step = match classify(unrolled, &last.mark, clock, elapsed) {
+            // Only this track has taken the step: its frames are missing.
+            Step::Jump if even.time > last.time && self.kept_pace(&even) => Step::Gap,
+            step => step,
+        };
         let expected = last.time.saturating_add(nanos(elapsed));
         let (behind, seen) = self
             .tracks
@@ -441,6 +446,18 @@ impl Timeline {
         let stamp = track.timescale.from_nanos(placed.time);
         let deviation = track.samples.as_ref()?.deviation(stamp);
         Some(track.timescale.to_nanos(deviation).unsigned_abs())
+    }
+
+    /// Whether the clock of a frame's offset, as it stands on whatever track,
+    /// leads to expect the frame where it is.
+    fn kept_pace(&self, placed: &Placed) -> bool {
+        let era = self.eras.iter().find(|era| era.id == placed.era.id);
+        era.is_some_and(|era| {
+            let received = [era.mark.received, placed.mark.received];
+            received.iter().any(|received| {
+                distance(era.expected(*received), placed.time) <= nanos(SECOND).unsigned_abs()
+            })
+        })
     }
 
     /// The end of a track's last frame, in nanoseconds of stream time.

@@ -271,6 +271,40 @@ fn a_gap_is_announced_once_and_moves_nothing() {
 }
 
 #[test]
+fn pictures_dropped_while_the_network_stands_still_keep_their_place_beside_the_sound() {
+    // An encoder that cannot send for five seconds throws pictures away and
+    // keeps the sound; then all comes at once.
+    for lost in [1.5, 3.0, 4.9] {
+        for wrap in [false, true] {
+            let mut sent = publish((25, 1), 48_000, 30.0, even);
+            sent.retain(|f| f.track == AUDIO || !(10.0..10.0 + lost).contains(&f.at));
+            for frame in &mut sent {
+                if (10.0..15.0).contains(&frame.at) {
+                    frame.at = 15.0;
+                }
+            }
+            let begin = if wrap { (1_i64 << 31) - 11_000 } else { 0 };
+            let wire = |stamp: i64| (begin + stamp).rem_euclid(1 << 31);
+            let out = run_on(Timeline::new(), Instant::now(), 48_000, wire, &sent);
+            assert_eq!(out.causes(), [DiscontinuityCause::Gap], "{lost}");
+            assert_eq!((out.repairs.gaps, out.repairs.total()), (1, 0), "{lost}");
+            let missing = out.breaks[0].1.missing.as_secs_f64();
+            assert!((missing - lost).abs() < 0.041, "{missing} for {lost}");
+            for (sent, frame) in sent.iter().zip(&out.frames) {
+                let hz = if sent.track == VIDEO {
+                    90_000.0
+                } else {
+                    48_000.0
+                };
+                let seconds = frame.dts as f64 / hz - 10.0;
+                let stamp = sent.stamp as f64 / 1_000.0;
+                assert!((seconds - stamp).abs() < 0.002, "{sent:?}: {seconds}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_jump_rebases_audio_and_video_by_one_offset() {
     // Forwards an hour, back an hour, back to zero, forwards five seconds that
     // nobody waited for; with audio that follows after, or comes before.
