@@ -90,6 +90,8 @@ impl<T: fmt::Debug> fmt::Debug for Watched<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use tokio::task::{JoinSet, yield_now};
@@ -104,6 +106,16 @@ mod tests {
         watched.update(|value| value + 1);
         assert_eq!(*watched.load(), 8);
         assert_eq!(watched.waiters(), 0);
+    }
+
+    #[test]
+    fn what_is_stored_between_the_look_and_the_wait_is_found() {
+        let watched = Arc::new(Watched::new(0));
+        let storing = Arc::clone(&watched);
+        crate::bus::wake::probe::before_arm(move || storing.store(Arc::new(1)));
+        let mut waiting = pin!(watched.wait_for(|value| *value == 1));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_ready());
     }
 
     #[tokio::test(start_paused = true)]

@@ -272,6 +272,8 @@ impl Chunk {
     }
 
     fn arm(&self, cell: usize) {
+        #[cfg(test)]
+        probe::run();
         self.armed.fetch_or(1 << cell, AcqRel);
     }
 
@@ -302,5 +304,123 @@ impl Chunk {
                 waker.wake_by_ref();
             }
         }
+    }
+}
+
+/// Lets a test act just before an arm goes up, which is when a wake-up could
+/// be lost.
+#[cfg(test)]
+pub(crate) mod probe {
+    use std::cell::RefCell;
+
+    type Act = Box<dyn FnOnce()>;
+
+    thread_local! {
+        static ACT: RefCell<Option<Act>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `act` before this thread's next arm goes up.
+    pub(crate) fn before_arm(act: impl FnOnce() + 'static) {
+        ACT.set(Some(Box::new(act)));
+    }
+
+    pub(super) fn run() {
+        if let Some(act) = ACT.take() {
+            act();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn take(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    fn waker() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn who_puts_an_arm_up_must_look_again_and_who_has_it_up_need_not() {
+        let set = WakeSet::new();
+        let (count, waker) = waker();
+        let mut waiter = None;
+        assert!(set.park(&mut waiter, &waker), "registered");
+        assert!(!set.park(&mut waiter, &waker), "armed");
+        // The first wake-up of all takes the arms down, and wakes.
+        set.wake();
+        assert_eq!(count.take(), 1);
+        assert!(set.park(&mut waiter, &waker), "armed anew");
+        set.wake();
+        assert_eq!(count.take(), 1);
+        assert!(!set.park(&mut waiter, &waker), "still armed");
+        // Another waker has to be looked for anew, too.
+        let (other, another) = self::waker();
+        assert!(set.park(&mut waiter, &another), "another waker");
+        set.wake();
+        assert_eq!((count.take(), other.take()), (0, 1));
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_left_in_peace() {
+        let set = WakeSet::new();
+        let (count, waker) = waker();
+        let mut waiter = None;
+        set.park(&mut waiter, &waker);
+        for _ in 0..10 * DISARM {
+            set.wake();
+        }
+        assert!(count.take() <= usize::try_from(DISARM).unwrap());
+        set.park(&mut waiter, &waker);
+        set.wake();
+        assert_eq!(count.take(), 1);
+        assert_eq!(set.len(), 1);
+    }
+
+    #[test]
+    fn places_are_used_again_and_empty_chunks_go() {
+        let set = WakeSet::new();
+        let (count, waker) = waker();
+        for round in 0..3 {
+            let mut waiters: Vec<Option<Waiter>> = (0..1_000).map(|_| None).collect();
+            for waiter in &mut waiters {
+                set.park(waiter, &waker);
+            }
+            assert_eq!(set.len(), 1_000);
+            assert_eq!(set.core.chunks().len(), 1 + 996_usize.div_ceil(CHUNK));
+            set.wake();
+            assert_eq!(count.take(), 1_000, "{round}");
+            for (place, waiter) in waiters.iter_mut().enumerate() {
+                if place % 3 != round {
+                    *waiter = None;
+                }
+            }
+            let left = waiters.iter().flatten().count();
+            set.wake();
+            assert!(count.take() <= left);
+        }
+        assert_eq!((set.len(), set.core.chunks().len()), (0, 1));
+        // Nobody is left to hold the waker.
+        drop(set);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }

@@ -1,11 +1,15 @@
 //! No wake-up is lost, in any of the ways in which waiters are woken.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
+use crate::bus::wake::probe::before_arm;
 
 /// Publishes the next frame only when every reader has read the one before:
 /// a single lost wake-up stops everything.
@@ -32,6 +36,42 @@ async fn in_step(readers: usize, rounds: u32) {
             assert_eq!(read.expect("a wake-up was lost"), Some(round));
         }
     }
+}
+
+/// The narrow moment: a reader has looked and found nothing, and what it waits
+/// for comes before it has said that it waits.
+#[test]
+fn what_comes_between_the_look_and_the_wait_is_found() {
+    let (publisher, handle) = stream(BusConfig::default());
+    let publisher = Rc::new(RefCell::new(publisher));
+    let mut reader = handle.subscribe();
+    let mut cx = Context::from_waker(Waker::noop());
+    for round in 0..200 {
+        let published = Rc::new(Cell::new(false));
+        {
+            let (publisher, published) = (Rc::clone(&publisher), Rc::clone(&published));
+            before_arm(move || {
+                publish_video(&mut publisher.borrow_mut(), round..round + 1, 10);
+                published.set(true);
+            });
+        }
+        // The first time the reader registers, and then whenever its arm was
+        // taken down.
+        loop {
+            let pending = reader.poll_recv(&mut cx).is_pending();
+            if published.get() {
+                assert!(!pending, "{round} was not found");
+                break;
+            }
+            assert!(pending);
+            publish_nothing(&handle);
+        }
+    }
+}
+
+/// A wake-up without anything new, which brings arms closer to their end.
+fn publish_nothing(handle: &StreamHandle) {
+    handle.stream.wake.wake();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
