@@ -155,7 +155,11 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.inner.lock();
         state.connections = state.connections.saturating_sub(1);
-        state.full_said = false;
+        // Not at the first free place, or one peer that comes and goes would
+        // cost a line each time.
+        if state.connections <= self.inner.most / 2 {
+            state.full_said = false;
+        }
         if let Some(held) = state.addresses.get_mut(&self.network) {
             held.connections = held.connections.saturating_sub(1);
             if held.connections == 0 {
@@ -191,6 +195,12 @@ mod tests {
                 refusal.reason
             );
         }
+        drop(third);
+        let third = admission.admit(ip("10.0.0.2")).unwrap();
+        assert!(
+            !admission.admit(ip("10.0.0.3")).unwrap_err().first,
+            "as full as before"
+        );
         drop((first, third));
         let again = admission.admit(ip("10.0.0.1")).unwrap();
         drop((second, again));
