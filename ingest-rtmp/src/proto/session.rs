@@ -344,7 +344,13 @@ impl Session {
     }
 
     fn media(&mut self, kind: MediaKind, message: Message) -> Option<Event> {
-        let live = matches!(self.publish, Publish::Live { stream } if stream == message.stream);
+        // A sender whose chunk stream begins without a full header names no
+        // message stream at all: it reads as 0, which no media may have. Some
+        // publish on 0 and go on with the stream that they created.
+        let live = matches!(
+            self.publish,
+            Publish::Live { stream } if stream == message.stream || stream == 0 || message.stream == 0
+        );
         if !live {
             self.ignored.messages += 1;
             return None;

@@ -1,4 +1,5 @@
-//! Protocol control: pings, acknowledgements, chunk sizes, aborts, aggregates.
+//! Protocol control: pings, acknowledgements, chunk sizes, aborts, aggregates,
+//! and the stream that a message names.
 
 use super::*;
 
@@ -97,4 +98,23 @@ fn aggregates_are_taken_apart() {
             (MediaKind::Audio, 1_004)
         ]
     );
+}
+
+#[test]
+fn media_belong_to_the_publish_unless_they_name_another_stream() {
+    for (publish, media, taken) in [(1, 1, true), (1, 0, true), (0, 1, true), (1, 2, false)] {
+        let mut pair = Pair::connected(Object::new().with("app", "live"));
+        let arguments = vec![Value::Null, "cam".into()];
+        pair.command(publish, "publish", 0.0, arguments);
+        pair.session.accept(pair.now);
+        pair.events.clear();
+        pair.send(6, kind::VIDEO, media, 0, &b"x"[..]);
+        assert_eq!(!pair.events.is_empty(), taken, "{media} for {publish}");
+        assert_eq!(pair.session.ignored().messages, u64::from(!taken));
+    }
+    // librtmp without metadata: its first chunk leaves the stream out (type 1).
+    let mut pair = Pair::live();
+    pair.feed(&[0x44, 0, 0, 9, 0, 0, 1, kind::VIDEO, b'x'])
+        .unwrap();
+    assert!(matches!(&pair.events[..], [Event::Media(media)] if media.timestamp == 9));
 }
