@@ -223,7 +223,7 @@ mod tests {
         let gauge = Arc::new(Gauge::new(Arc::new(Budget::new(u64::MAX))));
         let first = Block::new(0, 0, 1, &gauge);
         let mut last = Arc::clone(&first);
-        for base in 1..200_000 {
+        for base in 1..60_000 {
             let next = Block::new(base, base, 1, &gauge);
             last.seal(0, Arc::clone(&next));
             last = next;
