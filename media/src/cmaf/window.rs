@@ -1,5 +1,8 @@
 //! The window of a running stream, and where to find windows.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -273,9 +276,15 @@ impl Store {
             .flatten()
             .filter_map(|window| Some((window.expires()?, Arc::clone(window))))
             .collect();
-        if ended.len() > MOST_ENDED {
-            ended.sort_by_key(|(at, _)| *at);
-            ended.truncate(ended.len() - MOST_ENDED);
+        // The longest to live first: the others go when there are too many.
+        ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let (mut count, mut bytes) = (0, 0);
+        ended.retain(|(_, window)| {
+            count += 1;
+            bytes += window.load().memory;
+            count > MOST_ENDED || (count > 1 && bytes > MOST_ENDED_BYTES)
+        });
+        if !ended.is_empty() {
             let gone = |window: &Arc<Window>| ended.iter().any(|(_, w)| Arc::ptr_eq(w, window));
             windows.retain(|_, of_key| {
                 of_key.retain(|window| !gone(window));
@@ -292,5 +301,8 @@ const LEAST_LINGER: Duration = Duration::from_secs(5);
 /// Windows of one key that are kept: the live one and a few that have ended.
 const MOST_PER_KEY: usize = 4;
 
-/// Ended windows that are kept in all: each may hold `cmaf.memory`.
+/// Ended windows that are kept in all…
 const MOST_ENDED: usize = 32;
+
+/// … and the bytes that they hold together, of which the last one may hold all.
+const MOST_ENDED_BYTES: u64 = 256 << 20;

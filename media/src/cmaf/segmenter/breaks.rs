@@ -37,7 +37,12 @@ impl Segmenter {
             !track.stalled && (self.lead.index == Some(*index) || track.waiting.is_empty())
         };
         let tracks = self.tracks.iter().enumerate().filter(waits);
-        let ends = tracks.map(|(index, track)| (index, track.arrived + STALL));
+        let ends = tracks.map(|(index, track)| {
+            // Where a picture lasts a second, the next one is not late yet.
+            let two = Duration::from_nanos(track.typical().unsigned_abs().saturating_mul(2));
+            let patience = STALL.max(two.min(LONGEST_STALL));
+            (index, track.arrived + patience)
+        });
         ends.min_by_key(|(_, at)| *at)
     }
 
@@ -176,3 +181,6 @@ impl Segmenter {
 
 /// A track that has sent nothing for so long has stalled (MEDIA.md section 3).
 const STALL: Duration = Duration::from_secs(1);
+
+/// The same for tracks with very long frames.
+const LONGEST_STALL: Duration = Duration::from_secs(5);

@@ -1,0 +1,196 @@
+//! Windows of real streams: who makes them, who finds them, and for how long.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use rillcast_core::{CloseReason, PublishRequest, Publisher, Registry, RegistryConfig, TrackId};
+use tokio::time::timeout;
+
+use super::*;
+use crate::codec::avc;
+use crate::{Feed, SourceClock, SourceFrame, SourceItem};
+
+fn key() -> StreamKey {
+    StreamKey::parse("live/cam").unwrap()
+}
+
+fn publish(registry: &Registry) -> Publisher {
+    registry
+        .publish(PublishRequest::new(key(), "test"))
+        .unwrap()
+}
+
+/// Publishes `seconds` of pictures, 25 a second, with a GOP of a second, as if
+/// they had come in time from `start` on.
+fn feed(feed: &mut Feed, start: Instant, seconds: u32) {
+    let record = avc::captures::bytes(avc::captures::HIGH_1080);
+    let track = avc::Config::parse(&record).unwrap().track(TrackId(0));
+    feed.push(SourceItem::Track(track)).unwrap();
+    for n in 0..seconds * 25 {
+        let frame = SourceFrame {
+            track: TrackId(0),
+            dts: i64::from(n) * 40,
+            cts: 0,
+            clock: SourceClock::RTMP_MILLIS,
+            duration: 0,
+            keyframe: n % 25 == 0,
+            payload: Bytes::from_static(b"picture"),
+            received: start + Duration::from_millis(40) * n,
+        };
+        feed.push(SourceItem::Frame(frame)).unwrap();
+    }
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), what)
+        .await
+        .expect("in time")
+}
+
+fn complete(snapshot: &Snapshot) -> usize {
+    snapshot.primary().map_or(0, |track| track.segments.len())
+}
+
+#[tokio::test]
+async fn all_who_ask_get_the_one_window_of_the_stream() {
+    let registry = Registry::new(RegistryConfig::default());
+    let (one, other) = (Store::new(), Store::new());
+    let now = Instant::now();
+    let mut feed_one = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    assert!(existing_window(&handle).is_none());
+    let config = CmafConfig::default();
+    let window = one.open(&handle, &config, now);
+    assert!(Arc::ptr_eq(&window, &one.open(&handle, &config, now)));
+    assert!(Arc::ptr_eq(&window, &other.open(&handle, &config, now)));
+    assert!(Arc::ptr_eq(&window, &existing_window(&handle).unwrap()));
+    assert_eq!(handle.subscriber_count(), 1, "one packager");
+    assert_eq!(window.load().state, State::Waiting);
+    assert_eq!(window.session(), handle.session());
+    feed(&mut feed_one, now, 9);
+    let snapshot = soon(window.watched().wait_for(|s| complete(s) >= 4)).await;
+    assert_eq!(snapshot.state, State::Live);
+    assert_eq!(one.usage(now).0, 1);
+    assert!(one.usage(now).1 > 0);
+}
+
+#[tokio::test]
+async fn a_window_outlives_its_stream_for_as_long_as_it_lists() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let mut source = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    let now = Instant::now();
+    let window = store.open(&handle, &CmafConfig::default(), now);
+    feed(&mut source, now, 60);
+    source.finish();
+    let ended = soon(window.watched().wait_for(Snapshot::is_ended)).await;
+    let State::Ended { at } = ended.state else {
+        panic!("{:?}", ended.state);
+    };
+    let listed = ended.listed_duration();
+    assert!((30..34).contains(&listed.as_secs()), "{listed:?}");
+    let session = window.session().to_owned();
+    drop((window, handle));
+    let before = at + listed - Duration::from_millis(1);
+    assert!(store.get(&key(), before).is_some());
+    let found = store.find(&key(), &session, before).unwrap();
+    assert_eq!(found.key(), &key());
+    assert!(store.find(&key(), "another", before).is_none());
+    store.sweep(at + listed);
+    assert!(store.find(&key(), &session, at).is_none());
+    assert_eq!(store.usage(at), (0, 0));
+}
+
+#[tokio::test]
+async fn the_next_life_of_a_stream_has_a_window_of_its_own() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let now = Instant::now();
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        let mut source = Feed::new(publish(&registry));
+        let handle = registry.get(&key()).unwrap();
+        let window = store.open(&handle, &CmafConfig::default(), now);
+        assert!(Arc::ptr_eq(&window, &store.get(&key(), now).unwrap()));
+        sessions.push(window.session().to_owned());
+        feed(&mut source, now, 3);
+        source.finish();
+        soon(window.watched().wait_for(Snapshot::is_ended)).await;
+    }
+    store.sweep(now);
+    sessions.dedup();
+    assert_eq!(sessions.len(), 6);
+    let found = |session: &String| store.find(&key(), session, now).is_some();
+    let kept: Vec<bool> = sessions.iter().map(found).collect();
+    assert_eq!(
+        kept,
+        [false, false, true, true, true, true],
+        "the last {MOST_PER_KEY}"
+    );
+}
+
+#[tokio::test]
+async fn only_so_many_ended_windows_are_kept() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let now = Instant::now();
+    for n in 0..MOST_ENDED + 3 {
+        let key = StreamKey::parse(&format!("live/cam{n}")).unwrap();
+        let publisher = registry
+            .publish(PublishRequest::new(key.clone(), "test"))
+            .unwrap();
+        let window = store.open(&registry.get(&key).unwrap(), &CmafConfig::default(), now);
+        publisher.finish();
+        soon(window.watched().wait_for(Snapshot::is_ended)).await;
+    }
+    assert_eq!(store.usage(now).0, MOST_ENDED);
+}
+
+#[tokio::test]
+async fn a_publisher_that_comes_back_goes_on_in_the_same_window() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let mut source = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    let now = Instant::now();
+    let window = store.open(&handle, &CmafConfig::default(), now);
+    feed(&mut source, now, 7);
+    drop(source);
+    soon(window.watched().wait_for(|s| complete(s) >= 3)).await;
+    let mut source = Feed::new(publish(&registry));
+    feed(&mut source, now + Duration::from_secs(9), 7);
+    source.finish();
+    let ended = soon(window.watched().wait_for(Snapshot::is_ended)).await;
+    let track = ended.track("v0").unwrap();
+    let broken: Vec<u64> = track
+        .segments
+        .iter()
+        .filter(|segment| segment.discontinuity)
+        .map(|segment| segment.number)
+        .collect();
+    assert_eq!(broken, [5]);
+    assert_eq!(
+        (ended.counters.discontinuities, track.segments.len()),
+        (1, 8)
+    );
+    // By arrival: two seconds passed between the last frame and the next.
+    let (last, next) = (&track.segments[3], &track.segments[4]);
+    let pause = next.timescale.to_duration(next.start - last.end());
+    assert!((1.9..2.2).contains(&pause.as_secs_f64()), "{pause:?}");
+    assert_eq!(handle.close_reason(), Some(CloseReason::Finished));
+}
+
+#[tokio::test]
+async fn a_publisher_that_falls_silent_has_its_segment_closed_in_time() {
+    let registry = Registry::new(RegistryConfig::default());
+    let mut source = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    let window = window(&handle, &CmafConfig::default());
+    feed(&mut source, Instant::now(), 3);
+    let open = soon(window.watched().wait_for(|s| complete(s) == 1)).await;
+    assert!(open.track("v0").unwrap().open.is_some());
+    // The driver's clock, not ours, brings the stall.
+    let closed = soon(window.watched().wait_for(|s| complete(s) == 2)).await;
+    assert_eq!(closed.counters.stalls, 1);
+}
