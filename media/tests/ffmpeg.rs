@@ -189,9 +189,11 @@ fn check(
         .arg(mp4));
     let shown: Vec<_> = shown.lines().collect();
     let mut want = vec![format!("codec_tag_string={}", track.codec)];
-    if let Some(video) = track.video() {
-        want.push(format!("width={}", video.width));
-        want.push(format!("height={}", video.height));
+    if selector == "v" {
+        // FFmpeg says how many samples there are, whatever their shape.
+        let config = codec::avc::Config::parse(&track.config).unwrap();
+        want.push(format!("width={}", config.sps().width));
+        want.push(format!("height={}", config.sps().height));
     }
     if let Some(audio) = track.audio() {
         want.push(format!("sample_rate={}", audio.sample_rate));

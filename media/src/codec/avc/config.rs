@@ -128,11 +128,12 @@ impl Config {
         out.freeze()
     }
 
-    /// The track that the configuration describes, in 90 kHz ticks.
+    /// The track that the configuration describes, in 90 kHz ticks. Its size is
+    /// that of the shown picture, which is what playlists and manifests state.
     #[must_use]
     pub fn track(&self, id: TrackId) -> Track {
-        let video = VideoParams::new(u32::from(self.first.width), u32::from(self.first.height))
-            .with_frame_rate(self.first.frame_rate);
+        let (width, height) = self.first.display_size();
+        let video = VideoParams::new(width, height).with_frame_rate(self.first.frame_rate);
         Track::new(id, AVC, Timescale::VIDEO, MediaParams::Video(video))
             .with_codec_string(self.codec_string())
             .with_config(self.to_bytes())

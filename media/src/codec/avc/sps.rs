@@ -86,7 +86,8 @@ impl Sps {
     }
 
     /// Width and height of the picture as it is meant to be shown: the sample
-    /// aspect ratio is applied to the width, rounded.
+    /// aspect ratio is applied to the width, rounded. A ratio that leads to no
+    /// width of 16 bits is taken for a mistake.
     #[must_use]
     pub fn display_size(&self) -> (u32, u32) {
         let (width, height) = (u32::from(self.width), u32::from(self.height));
@@ -94,7 +95,8 @@ impl Sps {
             Some((h, v)) if h != v => {
                 let (h, v) = (u64::from(h), u64::from(v));
                 let shown = (u64::from(width) * h + v / 2) / v;
-                (u32::try_from(shown).unwrap_or(width), height)
+                let shown = u16::try_from(shown).ok().filter(|shown| *shown > 0);
+                (shown.map_or(width, u32::from), height)
             }
             _ => (width, height),
         }

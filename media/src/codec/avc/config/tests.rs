@@ -44,7 +44,8 @@ fn a_track_says_what_the_parameter_set_says() {
         (
             captures::INTERLACED,
             "avc1.4d401e",
-            (720, 576),
+            // 720 samples a line, each of 64:45.
+            (1_024, 576),
             FrameRate::new(25, 1),
         ),
         (

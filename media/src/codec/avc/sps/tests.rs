@@ -129,6 +129,14 @@ fn the_shown_size_applies_the_sample_aspect_ratio() {
     assert_eq!(sps.display_size(), (1_024, 576));
     let sps = Sps::parse(&unit(captures::HIGH_1080)).unwrap();
     assert_eq!(sps.display_size(), (1_920, 1_080));
+    // Nonsense is not believed.
+    for ratio in [(65_535, 1), (1, 65_535)] {
+        let sps = Sps {
+            sample_aspect_ratio: Some(ratio),
+            ..sps
+        };
+        assert_eq!(sps.display_size(), (1_920, 1_080));
+    }
 }
 
 #[test]
