@@ -13,6 +13,9 @@ pub(crate) fn start(config: &LogConfig) -> Result<(), String> {
     let lines = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Whoever read the log may be gone: said on stderr, as the crate would,
+        // that panics, and in the hook below it would abort the whole server.
+        .log_internal_errors(false)
         .with_ansi(colours);
     // An error means that a log is there already: a test's, or the embedder's.
     let _ = match config.format {

@@ -182,12 +182,16 @@ struct Running {
 impl Running {
     fn start(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let stderr = std::fs::File::create(folder.path().join("stderr")).unwrap();
+        Self::start_in(folder, command.stderr(stderr))
+    }
+
+    fn start_in(folder: tempfile::TempDir, command: &mut Command) -> Self {
         let mut running = Self {
             child: command
                 .arg("--addresses-file")
                 .arg(folder.path().join("addresses.json"))
                 .stdout(std::fs::File::create(folder.path().join("stdout")).unwrap())
-                .stderr(std::fs::File::create(folder.path().join("stderr")).unwrap())
                 .stdin(Stdio::null())
                 .spawn()
                 .unwrap(),
@@ -263,6 +267,24 @@ fn signals_end_it_with_0() {
             running.read("stderr")
         );
     }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::File::create(folder.path().join("stderr")).unwrap();
+    let mut running = Running::start_in(
+        folder,
+        rillcast()
+            .args(["--set=server.listen=127.0.0.1:0", "--set=log.level=debug"])
+            .stderr(Stdio::piped()),
+    );
+    drop(running.child.stderr.take());
+    for _ in 0..3 {
+        let answer = get(running.address("http"), "/healthz").await;
+        assert_eq!(answer.status, 200);
+    }
+    assert!(running.child.try_wait().unwrap().is_none(), "it ended");
 }
 
 #[tokio::test]
