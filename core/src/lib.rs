@@ -33,7 +33,7 @@ pub use bus::{
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use key::{KeyError, StreamKey};
 pub use plugin::{
-    BoxError, Egress, EgressContext, Host, Ingest, IngestContext, Limits, PluginEntry,
+    BoxError, Egress, EgressContext, FaultyKey, Host, Ingest, IngestContext, Limits, PluginEntry,
     PluginFailed, PluginSetError, PluginState, PluginStatus, Plugins, Publish, PublishRefused,
     Role, Services, SharedSection, Shutdown,
 };

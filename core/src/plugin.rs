@@ -26,6 +26,28 @@ use crate::{Section, SettingsError};
 /// An error of any type, for what crosses the plugin boundary.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is wrong with one key of a plugin's section: [`Ingest::new`] returns it
+/// so that the user is told where the value was written, to the line. Any other
+/// error is told with the place of the whole section.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct FaultyKey {
+    key: String,
+    why: BoxError,
+}
+
+impl FaultyKey {
+    /// `key` is its path within the section, `why` a sentence that names the
+    /// key (`rtmp.max_connections must be at least 1`).
+    #[must_use]
+    pub fn new(key: &str, why: impl Into<BoxError>) -> Self {
+        Self {
+            key: key.to_owned(),
+            why: why.into(),
+        }
+    }
+}
+
 /// A protocol that brings streams in.
 ///
 /// # Examples
@@ -90,7 +112,8 @@ pub trait Ingest: Sized + Send + 'static {
     /// nothing: `rillcast check` calls it too.
     ///
     /// # Errors
-    /// A value that is out of range, in a sentence that names the key and the mend.
+    /// A value that is out of range, in a sentence that names the key and the
+    /// mend; best as a [`FaultyKey`].
     fn new(config: Self::Config) -> Result<Self, BoxError>;
 
     /// Runs the plugin until `cx.shutdown()` is requested. Reports its address
@@ -253,7 +276,7 @@ impl PluginEntry {
             stream_keys: T::STREAM_KEYS,
             sections: T::SECTIONS,
             build: |section| {
-                let plugin = T::new(section.read()?).map_err(|error| section.error("", error))?;
+                let plugin = T::new(section.read()?).map_err(|error| faulty(section, error))?;
                 Ok(Built::Ingest(Box::new(Erased(plugin))))
             },
         }
@@ -272,7 +295,7 @@ impl PluginEntry {
             stream_keys: T::STREAM_KEYS,
             sections: T::SECTIONS,
             build: |section| {
-                let plugin = T::new(section.read()?).map_err(|error| section.error("", error))?;
+                let plugin = T::new(section.read()?).map_err(|error| faulty(section, error))?;
                 Ok(Built::Egress(Box::new(Erased(plugin))))
             },
         }
@@ -318,6 +341,14 @@ impl PluginEntry {
     #[must_use]
     pub const fn sections(&self) -> &'static [SharedSection] {
         self.sections
+    }
+}
+
+/// An error of a plugin's `new` with the place of what is wrong.
+fn faulty(section: &Section, error: BoxError) -> SettingsError {
+    match error.downcast::<FaultyKey>() {
+        Ok(faulty) => SettingsError::new(section.origin(&faulty.key), faulty.why.to_string()),
+        Err(error) => section.error("", error),
     }
 }
 

@@ -114,8 +114,11 @@ impl Settings {
         record_lines(tree.get_ref(), "", &mut |path, offset| {
             origins.insert(path, at(line_of(offset)));
         });
-        let root: Table = toml::from_str(text)
-            .map_err(|error| SettingsError::new(at(1), one_line(error.message())))?;
+        // Numbers that are too large show only now.
+        let root: Table = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(span.start));
+            SettingsError::new(at(line), one_line(error.message()))
+        })?;
         let mut settings = Self {
             root,
             rules: Vec::new(),
@@ -425,12 +428,20 @@ fn merge(table: &mut Table, key: &str, value: &Value) {
     table.insert(key.to_owned(), value.clone());
 }
 
-/// The origin of the nearest value at or above `path` that somebody wrote.
+/// The origin of the nearest value at or above `path` that somebody wrote. What
+/// variables and flags set has no section header: there it is the first value
+/// below the nearest level that has any.
 fn origin(origins: &Origins, path: &str) -> Origin {
     let mut path = path;
     loop {
         if let Some(found) = origins.get(path) {
             return found.clone();
+        }
+        let below = format!("{path}.");
+        if let Some((found, origin)) = origins.range(below.clone()..).next()
+            && found.starts_with(&below)
+        {
+            return origin.clone();
         }
         match path.rsplit_once('.') {
             Some((above, _)) => path = above,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rillcast_core::{BoxError, HumanDuration};
+use rillcast_core::{FaultyKey, HumanDuration};
 use serde::Deserialize;
 
 /// How HLS is served. How streams are cut is the `[cmaf]` section's.
@@ -27,14 +27,13 @@ playlist_max_age = \"1s\"
     ///
     /// # Errors
     /// A sentence that names the key and the mend.
-    pub(crate) fn check(&self) -> Result<(), BoxError> {
+    pub(crate) fn check(&self) -> Result<(), FaultyKey> {
         let age = self.playlist_max_age;
         if age.0 > MOST_AGE || age.0.subsec_nanos() != 0 {
-            return Err(format!(
-                "playlist_max_age is {age}: write whole seconds, from 0s to {}",
-                HumanDuration(MOST_AGE)
-            )
-            .into());
+            let most = HumanDuration(MOST_AGE);
+            let why =
+                format!("hls.playlist_max_age is {age}: write whole seconds, from 0s to {most}");
+            return Err(FaultyKey::new("playlist_max_age", why));
         }
         Ok(())
     }

@@ -38,14 +38,25 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The key in the section.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Number { key, .. } | Self::Size { key, .. } | Self::Timeout { key } => key,
+        }
+    }
+}
+
 /// The address to listen on cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("rtmp.listen: {address} {}", plain(.source))]
+#[error("rtmp.listen: {address} {}", plain(.cause))]
 pub struct BindError {
     /// The address as it was configured.
     pub address: SocketAddr,
-    /// What the system says.
-    pub source: io::Error,
+    /// What the system says. Not this error's source: the sentence holds it
+    /// already, and whoever writes the whole chain would say it twice.
+    pub cause: io::Error,
 }
 
 fn at_most(value: usize) -> String {

@@ -30,9 +30,9 @@ impl Listener {
     /// `::1` first, and a publisher must not have to know. Where there is no
     /// IPv6 it is IPv4 alone.
     pub(crate) fn bind(wanted: SocketAddr) -> Result<Self, BindError> {
-        let fail = |source| BindError {
+        let fail = |cause| BindError {
             address: wanted,
-            source,
+            cause,
         };
         let socket = if wanted.ip().is_unspecified() {
             let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, wanted.port()));

@@ -1,6 +1,6 @@
 //! The plugin's face to the server.
 
-use rillcast_core::{BoxError, Ingest, IngestContext};
+use rillcast_core::{BoxError, FaultyKey, Ingest, IngestContext};
 
 use crate::config::Config;
 use crate::listener::Listener;
@@ -19,7 +19,9 @@ impl Ingest for Rtmp {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, BoxError> {
-        config.check()?;
+        config
+            .check()
+            .map_err(|error| FaultyKey::new(error.key(), error))?;
         Ok(Self { config })
     }
 

@@ -79,6 +79,11 @@ fn errors_name_the_line_and_the_key() {
             "rtmp.nested.depth: invalid value",
         ),
         ("[rtmp]\nlisten = \n", 2, ""),
+        (
+            "[rtmp]\n\nlisten = 99999999999999999999\n",
+            3,
+            "invalid type",
+        ),
         ("rtmp = 5\n", 1, "\"rtmp\" is a section"),
         ("a = 1\n[stream]\nmatch = \"live/*\"\n", 2, "two brackets"),
         ("[[stream]]\ncmaf.window = \"2s\"\n", 1, "needs match"),
@@ -106,6 +111,20 @@ fn errors_name_the_variable_or_the_flag() {
         text.starts_with("environment variable RILLCAST__RTMP__TIMEOUT: rtmp.timeout"),
         "{text}"
     );
+
+    // A key where there is none, set where a file has no header to point at.
+    let mut settings = Settings::new();
+    let flag = |path: &str| Origin::Flag(format!("--set {path}"));
+    for path in ["rtmp.listen.port", "rtmp.timeout"] {
+        settings.set(path, "1s", flag(path)).unwrap();
+    }
+    let section = settings.section("rtmp").unwrap();
+    let error = section.read::<Rtmp>().unwrap_err();
+    assert_eq!(error.origin, flag("rtmp.listen.port"), "{error}");
+    assert_eq!(section.origin("nested"), flag("rtmp.listen.port"));
+    assert_eq!(section.error("", "wrong").origin, flag("rtmp.listen.port"));
+    let other = settings.section("rtm").unwrap();
+    assert_eq!(other.origin("listen"), Origin::Default);
 
     let mut settings = Settings::from_toml("[rtmp]\nlisten = \"x\"", "f").unwrap();
     for path in ["", ".", "rtmp.", "rtmp.listen.port"] {

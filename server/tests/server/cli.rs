@@ -89,17 +89,24 @@ fn faults_of_the_configuration_end_with_2_and_one_sentence() {
 fn a_busy_port_names_the_address_and_the_key() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
-    let (code, stdout, stderr) = output(rillcast().arg(format!("--set=server.listen={address}")));
-    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
-    let line = stderr.lines().last().unwrap();
-    assert!(
-        line.contains(&address.to_string()) && line.contains("server.listen"),
-        "{stderr}"
-    );
-    assert!(
-        !stderr.contains("panic") && !stderr.contains("os error"),
-        "{stderr}"
-    );
+    for key in ["server.listen", "rtmp.listen"] {
+        if key == "rtmp.listen" && !cfg!(feature = "rtmp") {
+            continue;
+        }
+        let free = "--set=server.listen=127.0.0.1:0";
+        let (code, stdout, stderr) =
+            output(rillcast().args([free, &format!("--set={key}={address}")]));
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        let line = stderr.lines().last().unwrap();
+        assert!(
+            line.contains(&address.to_string()) && line.contains(key),
+            "{stderr}"
+        );
+        assert!(
+            !stderr.contains("panic") && !stderr.contains("os error"),
+            "{stderr}"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::RegistryConfig;
-use crate::plugin::{Egress, Ingest, PluginSetError, Publish};
+use crate::plugin::{Egress, FaultyKey, Ingest, PluginSetError, Publish};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +28,10 @@ impl Ingest for Fake {
     fn new(config: Config) -> Result<Self, BoxError> {
         if config.mode == "bad" {
             return Err("mode: \"bad\" is no mode".into());
+        }
+        if config.port == 13 {
+            let error = FaultyKey::new("port", "fake.port must not be 13");
+            return Err(error.into());
         }
         Ok(Self(config))
     }
@@ -188,6 +192,14 @@ fn the_whole_configuration_is_checked() {
         (
             "[fake]\nmode = \"bad\"\n",
             "test.toml line 1: fake: mode: \"bad\" is no mode",
+        ),
+        (
+            "[fake]\nmode = \"x\"\nport = 13\n",
+            "test.toml line 3: fake.port must not be 13",
+        ),
+        (
+            "[[stream]]\nmatch = \"a/*\"\n\nfake.port = 13\n",
+            "test.toml line 4: fake.port must not be 13",
         ),
         (
             "[fake]\nmood = 1\n",
