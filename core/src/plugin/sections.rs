@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::SharedSection;
 use crate::{
-    BusConfig, ByteSize, HumanDuration, RegistryConfig, Settings, SettingsError, StreamKey,
+    BusConfig, ByteSize, HumanDuration, RegistryConfig, Section, Settings, SettingsError, StreamKey,
 };
 
 /// The sections that the core itself reads.
@@ -13,7 +13,7 @@ pub(super) const CORE_SECTIONS: &[SharedSection] = &[
         section.read::<BusConfig>().map(drop)
     }),
     SharedSection::new("limits", Limits::EXAMPLE, |section| {
-        section.read::<Limits>().map(drop)
+        section.read::<Limits>()?.check(section)
     })
     .with_stream_keys(&["idle_timeout"]),
 ];
@@ -45,6 +45,23 @@ memory = \"1GiB\"
 }
 
 impl Limits {
+    /// Refuses limits under which nobody could publish at all.
+    fn check(&self, section: &Section) -> Result<(), SettingsError> {
+        let refuse = |key, least: &dyn std::fmt::Display| {
+            Err(section.error(key, format_args!("must be at least {least}")))
+        };
+        if self.idle_timeout < LEAST_IDLE_TIMEOUT {
+            return refuse("idle_timeout", &LEAST_IDLE_TIMEOUT);
+        }
+        if self.streams == 0 {
+            return refuse("streams", &1);
+        }
+        if self.memory < LEAST_MEMORY {
+            return refuse("memory", &LEAST_MEMORY);
+        }
+        Ok(())
+    }
+
     /// The registry that these limits ask for.
     #[must_use]
     pub fn registry(&self) -> RegistryConfig {
@@ -63,6 +80,12 @@ impl Default for Limits {
         }
     }
 }
+
+/// Any camera pauses for less.
+const LEAST_IDLE_TIMEOUT: HumanDuration = HumanDuration::from_millis(100);
+
+/// Less than one stream's smallest blocks.
+const LEAST_MEMORY: ByteSize = ByteSize::mib(1);
 
 pub(super) fn bus_settings(
     settings: &Settings,
@@ -114,5 +137,36 @@ mod tests {
         let key = "a/b".parse().unwrap();
         assert_eq!(bus_settings(&settings, &key).unwrap(), BusConfig::default());
         assert_eq!(limits(&settings, &key).unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn limits_under_which_nothing_could_live_are_refused() {
+        for (text, want) in [
+            ("", None),
+            (
+                "idle_timeout = \"100ms\"\nstreams = 1\nmemory = \"1MiB\"\n",
+                None,
+            ),
+            (
+                "\nidle_timeout = \"0s\"\n",
+                Some("f line 3: limits.idle_timeout: must be at least 100ms"),
+            ),
+            (
+                "streams = 0\n",
+                Some("f line 2: limits.streams: must be at least 1"),
+            ),
+            (
+                "memory = 5\n",
+                Some("f line 2: limits.memory: must be at least 1MiB"),
+            ),
+        ] {
+            let settings = Settings::from_toml(&format!("[limits]\n{text}"), "f").unwrap();
+            let section = settings.section("limits").unwrap();
+            let checked = section.read::<Limits>().unwrap().check(&section);
+            assert_eq!(
+                checked.err().map(|error| error.to_string()).as_deref(),
+                want
+            );
+        }
     }
 }
