@@ -8,6 +8,7 @@
 mod sections;
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
 
 use rillcast_core::{Origin, Settings, SettingsError};
@@ -52,15 +53,17 @@ fn from_file(path: &Path) -> Result<Settings, SettingsError> {
         let origin = Origin::Flag(format!("--config {name}"));
         SettingsError::new(origin, message)
     };
-    let size = std::fs::metadata(path).map(|metadata| metadata.len());
-    if size.as_ref().is_ok_and(|size| *size > MAX_FILE) {
+    let mut bytes = Vec::new();
+    // A pipe or a device tells no size beforehand, and may have no end.
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| refuse(format!("the file cannot be read: {}", plain(&error))))?;
+    if u64::try_from(read).is_ok_and(|read| read > MAX_FILE) {
         return Err(refuse(format!(
             "the file is larger than {} MiB: this is no configuration",
             MAX_FILE >> 20
         )));
     }
-    let bytes = std::fs::read(path)
-        .map_err(|error| refuse(format!("the file cannot be read: {}", plain(&error))))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = error
             .as_bytes()

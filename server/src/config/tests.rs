@@ -189,4 +189,8 @@ fn a_file_that_cannot_be_read_is_named() {
     huge.as_file().set_len(MAX_FILE + 1).unwrap();
     let text = fault(Some(huge.path()), &[], &[]);
     assert!(text.contains("larger than 4 MiB"), "{text}");
+    if cfg!(unix) {
+        let text = fault(Some(Path::new("/dev/zero")), &[], &[]);
+        assert!(text.contains("larger than 4 MiB"), "{text}");
+    }
 }
