@@ -7,6 +7,7 @@ use rillcast_core::{HumanDuration, Section, SettingsError, SharedSection};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Every section that the server itself reads.
 pub(crate) const OWN_SECTIONS: &[SharedSection] = &[
@@ -139,7 +140,15 @@ format = "text"
 
     /// The filter that `level` describes; the error is a sentence for the user.
     pub(crate) fn filter(&self) -> Result<EnvFilter, String> {
-        EnvFilter::builder().parse(&self.level).map_err(|_| {
+        // The filter takes any other word for a part of the server, which it
+        // then shows alone: a slip in the level would silence the log.
+        let directives = self.level.split(',').map(str::trim);
+        let mut levels = directives.map(|text| text.contains(['=', '[']) || is_level(text));
+        let parsed = match levels.all(|right| right) {
+            true => EnvFilter::builder().parse(&self.level).ok(),
+            false => None,
+        };
+        parsed.ok_or_else(|| {
             format!(
                 "\"{}\" is no log level: write error, warn, info, debug or trace, or parts with \
                  their own, like \"info,rillcast_ingest_rtmp=debug\"",
@@ -147,6 +156,10 @@ format = "text"
             )
         })
     }
+}
+
+fn is_level(text: &str) -> bool {
+    text.parse::<LevelFilter>().is_ok() && !text.is_empty()
 }
 
 impl Default for LogConfig {

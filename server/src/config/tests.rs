@@ -124,6 +124,13 @@ fn every_error_names_its_place() {
         ),
         (
             &[],
+            &["log.level=verbose"],
+            "log.level: \"verbose\" is no log level",
+        ),
+        (&[], &["log.level=info,"], "is no log level"),
+        (&[], &["log.level="], "is no log level"),
+        (
+            &[],
             &["log.format=xml"],
             "log.format: unknown variant `xml`",
         ),
