@@ -124,7 +124,14 @@ impl Server {
             host,
             shutdown_limit: config.shutdown_timeout.0,
         };
-        server.addresses = server.plugins_ready().await?;
+        match server.plugins_ready().await {
+            Ok(ready) => server.addresses = ready,
+            Err(error) => {
+                server.http.kill();
+                server.http.ended().await;
+                return Err(error.into());
+            }
+        }
         server.addresses.insert("http", address);
         Ok(server)
     }

@@ -76,6 +76,8 @@ fn no_such_family(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub(crate) struct HttpServer {
     stop: CancellationToken,
+    /// Cancelled when this is dropped: ends every connection where it is.
+    kill: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -89,6 +91,7 @@ impl HttpServer {
     ) -> Self {
         let server = Self {
             stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         let acceptor = Acceptor {
@@ -100,6 +103,7 @@ impl HttpServer {
             max_connections: u64::try_from(config.max_connections).unwrap_or(u64::MAX),
             stats: Arc::clone(stats),
             stop: server.stop.clone(),
+            kill: server.kill.clone(),
             tasks: server.tasks.clone(),
         };
         server.tasks.spawn(acceptor.run(listener));
@@ -113,9 +117,23 @@ impl HttpServer {
         self.tasks.close();
     }
 
+    /// Ends everything where it is.
+    pub(crate) fn kill(&self) {
+        self.stop();
+        self.kill.cancel();
+    }
+
     /// Waits until every connection has ended. Cancel safe.
     pub(crate) async fn ended(&self) {
         self.tasks.wait().await;
+    }
+}
+
+/// What is dropped without an orderly end, a server that did not start for one,
+/// leaves no listener behind, and no connection that keeps its host alive.
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -125,6 +143,7 @@ struct Acceptor {
     max_connections: u64,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
+    kill: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -178,8 +197,12 @@ impl Acceptor {
             Arc::clone(&self.stats),
             self.stop.clone(),
         );
+        let kill = self.kill.clone();
         self.tasks.spawn(async move {
-            run.await;
+            tokio::select! {
+                () = run => {}
+                () = kill.cancelled() => {}
+            }
             drop(open);
         });
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use rillcast_core::{BoxError, Egress, EgressContext, PluginEntry, Plugins, Settings};
+use rillcast_server::Server;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::client::{Client, PATIENCE, get, until};
-use crate::fixture::start;
+use crate::fixture::{NoConfig, start};
 
 #[tokio::test]
 async fn a_viewer_that_takes_nothing_is_dropped() {
@@ -138,4 +140,51 @@ async fn a_long_poll_that_is_answered_by_the_end_is_answered() {
         .await;
     assert_eq!(get(address, "/probe/open").await.text(), "opened");
     assert_eq!(held.answer(false).await.text(), "held");
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_ends_at_once() {
+    let fixture = start("").await;
+    let mut held = Client::connect(fixture.http).await;
+    held.send(b"GET /probe/held HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
+    until(fixture.http, "/metrics", |metrics| {
+        metrics.text().contains("rillcast_http_connections 2\n")
+    })
+    .await;
+    drop(fixture.server);
+    assert!(held.closed().await.is_empty());
+    let gone = async { while TcpStream::connect(fixture.http).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_gives_its_address_back() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let settings = format!("[server]\nlisten = \"{address}\"\n");
+    let plugin = PluginEntry::egress::<NeverUp>("never-up", "0.0.1");
+    let plugins = Plugins::none().with(plugin).unwrap();
+    for _ in 0..2 {
+        let settings = Settings::from_toml(&settings, "test.toml").unwrap();
+        let error = Server::start(settings, &plugins).await.unwrap_err();
+        assert_eq!(error.to_string(), "never-up: cannot");
+    }
+}
+
+/// Does not come up.
+struct NeverUp;
+
+impl Egress for NeverUp {
+    const NAME: &'static str = "never-up";
+    type Config = NoConfig;
+
+    fn new(_config: NoConfig) -> Result<Self, BoxError> {
+        Ok(Self)
+    }
+
+    async fn run(self, _cx: EgressContext) -> Result<(), BoxError> {
+        Err("cannot".into())
+    }
 }
