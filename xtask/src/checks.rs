@@ -17,6 +17,9 @@ pub(crate) fn fmt() -> Result {
     cargo("fmt")
         .args(["--all", "--check", "--manifest-path"])
         .arg(workspace::EXAMPLE)
+        .run()?;
+    cargo("fmt")
+        .args(["--check", "--manifest-path", "fuzz/Cargo.toml"])
         .run()
 }
 

@@ -15,6 +15,7 @@ mod bench;
 mod checks;
 mod ci;
 mod e2e;
+mod fuzz;
 mod http;
 mod matrix;
 mod out_of_tree;
@@ -59,6 +60,8 @@ enum Task {
     E2e(e2e::Options),
     /// Lists the benchmarks, or runs one.
     Bench(bench::Options),
+    /// Looks for inputs that fail: the targets in fuzz/, a minute each.
+    Fuzz(fuzz::Options),
     /// Fetches the player library that the next build of the server embeds.
     Web,
     /// Installs what the tests need, or says what to install.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Task::OutOfTree => out_of_tree::run(),
         Task::E2e(options) => e2e::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Web => web::run(),
         Task::Tools(options) => tools::run(&options),
     };

@@ -15,6 +15,9 @@ use crate::workspace;
 /// Its configuration format changes with its releases: this one reads deny.toml.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Only for `cargo xtask fuzz`, so not installed before that asks for it.
+const CARGO_FUZZ: &str = "0.13.2";
+
 /// A program, and the Debian packages that bring it.
 const SYSTEM: &[(&str, &[&str])] = &[
     ("ffmpeg", &["ffmpeg"]),
@@ -82,6 +85,23 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
         .arg(workspace::tools_dir())
         .run()?;
     Ok(own_cargo_deny())
+}
+
+/// The path of cargo-fuzz, built first if it is not here.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
+    let own = workspace::tools_dir().join("bin/cargo-fuzz");
+    if own.is_file() {
+        return Ok(own);
+    }
+    if in_path("cargo-fuzz") {
+        return Ok("cargo-fuzz".into());
+    }
+    Run::cargo()
+        .args(["install", "--quiet", "--locked", "cargo-fuzz"])
+        .args(["--version", CARGO_FUZZ, "--root"])
+        .arg(workspace::tools_dir())
+        .run()?;
+    Ok(own)
 }
 
 /// Installs the packages that a lock file pins, without running scripts of theirs.

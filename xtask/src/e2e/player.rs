@@ -110,13 +110,13 @@ pub(crate) fn vlc(bench: &Bench, url: &str, seconds: u32) -> Result {
     note(format!(
         "vlc: {shown} pictures shown, {lost} lost; {sounds} sounds played, {silent} lost"
     ));
-    // It buffers for some seconds first.
+    // It buffers for some seconds first, and more of them on a busy machine.
     ensure!(
-        shown >= 10 * seconds,
+        shown >= 5 * seconds,
         "vlc showed {shown} pictures in {seconds} s"
     );
     ensure!(
-        sounds >= 10 * seconds,
+        sounds >= 5 * seconds,
         "vlc played {sounds} sounds in {seconds} s"
     );
     ensure!(

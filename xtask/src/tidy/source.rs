@@ -62,8 +62,9 @@ impl Source {
 
 fn is_test_path(path: &str) -> bool {
     path.ends_with("/tests.rs")
-        // The bodies of fuzz targets, which are compiled with the crate.
+        // The bodies of fuzz targets, which are compiled with its tests.
         || path.ends_with("/src/fuzz.rs")
+        || path.contains("/src/fuzz/")
         || path
             .split('/')
             .any(|part| matches!(part, "tests" | "benches"))
