@@ -31,9 +31,8 @@ use unroll::{Mark, distance};
 ///
 /// - A clock that **wraps** (at 24, 31 or 32 bits of milliseconds, at 33 bits
 ///   of 90 kHz) is unrolled. That is no repair.
-/// - A forward step of more than a second that the arrival times, or the other
-///   tracks, explain to within a second is a **gap**: a [`Discontinuity`],
-///   times unchanged.
+/// - A forward step of more than a second to what can have arrived by now, to
+///   within a second, is a **gap**: a [`Discontinuity`], times unchanged.
 /// - Any other step of more than a second is a **jump**: a [`Discontinuity`],
 ///   and a new offset by which stream time goes on as arrival time does. The
 ///   first track that jumps sets it; the others join it when they jump.
@@ -242,7 +241,8 @@ impl Timeline {
 
     /// Places the first frame of a track.
     fn first(&mut self, index: usize, frame: &SourceFrame) -> Placed {
-        let Some(newest) = self.eras.last() else {
+        // The one in use, which need not be the one that was found last.
+        let Some(newest) = self.eras.iter().max_by_key(|era| era.mark.received) else {
             let waited = self
                 .begin
                 .at
@@ -275,12 +275,14 @@ impl Timeline {
         let elapsed = last.mark.elapsed(frame.received);
         let by_samples = self.by_samples(index, frame);
         let even = Placed::new(last.era, frame, unrolled);
-        let step = match classify(unrolled, &last.mark, clock, elapsed) {
-            // Only this track has taken the step: its frames are missing.
-            Step::Jump if even.time > last.time && self.kept_pace(&even) => Step::Gap,
-            step => step,
-        };
         let expected = last.time.saturating_add(nanos(elapsed));
+        // After a stall all comes at once, and what counts is how long ago
+        // frames came without delay, on whatever track.
+        let era = self.eras.iter().find(|era| era.id == last.era.id);
+        let latest = era.map_or(expected, |era| era.latest(frame.received));
+        let explained = even.time <= latest.max(expected).saturating_add(nanos(SECOND));
+        let step = unrolled.saturating_sub(last.mark.unrolled);
+        let step = classify(clock.timescale().to_nanos(step), explained);
         let (behind, seen) = self
             .tracks
             .get(index)
@@ -315,6 +317,9 @@ impl Timeline {
                 )
             }
             Step::Gap => {
+                if let Some(placed) = self.follow(last, frame) {
+                    return (placed, None);
+                }
                 if last.mark.wrapped(frame.dts, unrolled) {
                     self.repairs.wraps += 1;
                 }
@@ -328,6 +333,9 @@ impl Timeline {
                 (even, Some(self.announce(DiscontinuityCause::Gap, missing)))
             }
             Step::Behind | Step::Jump => {
+                if let Some(placed) = self.follow(last, frame) {
+                    return (placed, None);
+                }
                 if let Some(placed) = self.fit(frame, expected, SECOND, Some(last.era.id)) {
                     return (
                         Placed {
@@ -423,8 +431,7 @@ impl Timeline {
         if let Some(era) = self.eras.iter_mut().find(|era| era.id == placed.era.id)
             && !behind
         {
-            era.mark = placed.mark;
-            era.clock = frame.clock;
+            era.note(&placed, frame.clock);
         }
         Some(
             Frame::new(frame.track, dts, frame.received, frame.payload)
@@ -446,18 +453,6 @@ impl Timeline {
         let stamp = track.timescale.from_nanos(placed.time);
         let deviation = track.samples.as_ref()?.deviation(stamp);
         Some(track.timescale.to_nanos(deviation).unsigned_abs())
-    }
-
-    /// Whether the clock of a frame's offset, as it stands on whatever track,
-    /// leads to expect the frame where it is.
-    fn kept_pace(&self, placed: &Placed) -> bool {
-        let era = self.eras.iter().find(|era| era.id == placed.era.id);
-        era.is_some_and(|era| {
-            let received = [era.mark.received, placed.mark.received];
-            received.iter().any(|received| {
-                distance(era.expected(*received), placed.time) <= nanos(SECOND).unsigned_abs()
-            })
-        })
     }
 
     /// The end of a track's last frame, in nanoseconds of stream time.
@@ -498,12 +493,28 @@ impl Timeline {
     ) -> Option<Placed> {
         let others = self.eras.iter().rev().filter(|era| Some(era.id) != but);
         others
-            .map(|era| {
-                let mark = era.mark_for(frame.clock);
-                let unrolled = mark.unroll(frame.dts, frame.clock, frame.received);
-                Placed::new(*era, frame, unrolled)
-            })
+            .map(|era| era.place(frame))
             .find(|placed| distance(placed.time, expected) <= nanos(tolerance).unsigned_abs())
+    }
+
+    /// The offset that another track was given when the clock that both share
+    /// jumped, if the frame stands beside that track by it. After a stall all
+    /// comes at once, and arrival would lead each track to another offset.
+    fn follow(&self, last: Last, frame: &SourceFrame) -> Option<Placed> {
+        let near = |a, b| distance(a, b) <= nanos(SECOND).unsigned_abs();
+        let newer = self.eras.iter().rev().filter(|era| era.id > last.era.id);
+        newer
+            .map(|era| (era, era.place(frame)))
+            .find(|(era, placed)| {
+                let beside = [era.mark.received, frame.received]
+                    .iter()
+                    .any(|received| near(era.expected(*received), placed.time));
+                beside && placed.time > last.time.saturating_sub(nanos(SECOND))
+            })
+            .map(|(_, placed)| Placed {
+                anew: true,
+                ..placed
+            })
     }
 
     /// A new offset that puts the frame at `stream`, or up to a millisecond later.
@@ -523,10 +534,17 @@ impl Timeline {
             stream,
             mark,
             clock: frame.clock,
+            prompt: (stream, frame.received),
         };
         self.next_era = self.next_era.wrapping_add(1);
         if self.eras.len() == MAX_ERAS {
-            self.eras.remove(0);
+            let used = |era: &Era| {
+                let mut lasts = self.tracks.iter().filter_map(|track| track.last);
+                lasts.any(|last| last.era.id == era.id)
+            };
+            let idle = (0..).zip(&self.eras).filter(|(_, era)| !used(era));
+            let oldest = idle.min_by_key(|(_, era)| era.mark.received);
+            self.eras.remove(oldest.map_or(0, |(at, _)| at));
         }
         self.eras.push(era);
         Placed::new(era, frame, frame.dts)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rillcast_core::rescale;
 
-use super::unroll::{Mark, distance};
+use super::unroll::Mark;
 use crate::{SourceClock, SourceFrame};
 
 /// One offset between the source's clock and stream time.
@@ -20,6 +20,8 @@ pub(super) struct Era {
     /// The last frame by this offset, of whatever track, and its clock.
     pub(super) mark: Mark,
     pub(super) clock: SourceClock,
+    /// The stream time and arrival of the frame that came with the least delay.
+    pub(super) prompt: (i64, Instant),
 }
 
 /// Where a frame stands by one offset.
@@ -62,8 +64,33 @@ impl Era {
             .saturating_add(nanos(self.mark.elapsed(received)))
     }
 
+    /// The latest stream time that can have arrived by `received`, if no frame
+    /// is faster than the fastest one so far. Clocks that drift apart by less
+    /// than a thousandth do not wear it out.
+    pub(super) fn latest(&self, received: Instant) -> i64 {
+        let (time, at) = self.prompt;
+        let elapsed = received.saturating_duration_since(at);
+        time.saturating_add(nanos(elapsed - elapsed / 1_000))
+    }
+
+    /// Notes the last frame by this offset.
+    pub(super) fn note(&mut self, placed: &Placed, clock: SourceClock) {
+        if placed.time >= self.latest(placed.mark.received) {
+            self.prompt = (placed.time, placed.mark.received);
+        }
+        self.mark = placed.mark;
+        self.clock = clock;
+    }
+
+    /// Where this offset puts a frame, unrolled from the last one by it.
+    pub(super) fn place(&self, frame: &SourceFrame) -> Placed {
+        let mark = self.mark_for(frame.clock);
+        let unrolled = mark.unroll(frame.dts, frame.clock, frame.received);
+        Placed::new(*self, frame, unrolled)
+    }
+
     /// The last frame's mark, on another clock if need be.
-    pub(super) fn mark_for(&self, clock: SourceClock) -> Mark {
+    fn mark_for(&self, clock: SourceClock) -> Mark {
         if clock == self.clock {
             return self.mark;
         }
@@ -85,15 +112,11 @@ pub(super) enum Step {
     Jump,
 }
 
-/// What it means that a track's clock went from `mark` to `unrolled` while
-/// `elapsed` passed here.
-pub(super) fn classify(unrolled: i64, mark: &Mark, clock: SourceClock, elapsed: Duration) -> Step {
-    let step = clock
-        .timescale()
-        .to_nanos(unrolled.saturating_sub(mark.unrolled));
+/// What a step of a track's clock means, in nanoseconds; `explained` says
+/// whether a frame so far on can have arrived already.
+pub(super) fn classify(step: i64, explained: bool) -> Step {
     let second = nanos(SECOND);
     if step > second {
-        let explained = distance(step, nanos(elapsed)) <= second.unsigned_abs();
         if explained { Step::Gap } else { Step::Jump }
     } else if step > 0 {
         Step::Even

@@ -270,26 +270,43 @@ fn a_gap_is_announced_once_and_moves_nothing() {
     }
 }
 
+/// What a sender does whose network stands still from 10 to 15 s: all comes at
+/// once then. Sound arrives `lag` seconds behind the pictures.
+fn stall(sent: &mut [Sent], lag: f64) {
+    for frame in &mut *sent {
+        if frame.track == AUDIO {
+            frame.at += lag;
+        }
+        if (10.0..15.0).contains(&frame.at) {
+            frame.at = 15.0;
+        }
+    }
+    sent.sort_by(|a, b| a.at.total_cmp(&b.at));
+}
+
 #[test]
-fn pictures_dropped_while_the_network_stands_still_keep_their_place_beside_the_sound() {
-    // An encoder that cannot send for five seconds throws pictures away and
-    // keeps the sound; then all comes at once.
-    for lost in [1.5, 3.0, 4.9] {
-        for wrap in [false, true] {
+fn what_is_dropped_while_the_network_stands_still_is_a_gap_and_moves_nothing() {
+    for (lost, who) in [
+        (1.5, &[VIDEO][..]),
+        (3.0, &[VIDEO]),
+        (4.9, &[VIDEO]),
+        (3.0, &[AUDIO]),
+        (1.5, &[VIDEO, AUDIO]),
+        (3.0, &[VIDEO, AUDIO]),
+        (4.5, &[VIDEO, AUDIO]),
+    ] {
+        for (lag, wrap) in [(0.0, false), (0.3, false), (0.3, true)] {
+            let name = format!("{lost} {who:?} {lag} {wrap}");
             let mut sent = publish((25, 1), 48_000, 30.0, even);
-            sent.retain(|f| f.track == AUDIO || !(10.0..10.0 + lost).contains(&f.at));
-            for frame in &mut sent {
-                if (10.0..15.0).contains(&frame.at) {
-                    frame.at = 15.0;
-                }
-            }
+            sent.retain(|f| !who.contains(&f.track) || !(10.0..10.0 + lost).contains(&f.at));
+            stall(&mut sent, lag);
             let begin = if wrap { (1_i64 << 31) - 11_000 } else { 0 };
             let wire = |stamp: i64| (begin + stamp).rem_euclid(1 << 31);
             let out = run_on(Timeline::new(), Instant::now(), 48_000, wire, &sent);
-            assert_eq!(out.causes(), [DiscontinuityCause::Gap], "{lost}");
-            assert_eq!((out.repairs.gaps, out.repairs.total()), (1, 0), "{lost}");
+            assert_eq!(out.causes(), [DiscontinuityCause::Gap], "{name}");
+            assert_eq!((out.repairs.gaps, out.repairs.total()), (1, 0), "{name}");
             let missing = out.breaks[0].1.missing.as_secs_f64();
-            assert!((missing - lost).abs() < 0.041, "{missing} for {lost}");
+            assert!((missing - lost).abs() < 0.041, "{name}: {missing}");
             for (sent, frame) in sent.iter().zip(&out.frames) {
                 let hz = if sent.track == VIDEO {
                     90_000.0
@@ -298,8 +315,33 @@ fn pictures_dropped_while_the_network_stands_still_keep_their_place_beside_the_s
                 };
                 let seconds = frame.dts as f64 / hz - 10.0;
                 let stamp = sent.stamp as f64 / 1_000.0;
-                assert!((seconds - stamp).abs() < 0.002, "{sent:?}: {seconds}");
+                assert!(
+                    (seconds - stamp).abs() < 0.002,
+                    "{name}: {sent:?}: {seconds}"
+                );
             }
+        }
+    }
+}
+
+#[test]
+fn a_jump_while_the_network_stands_still_leaves_sound_beside_the_pictures() {
+    for jump in [3_600.0, 2.0, -3_600.0, -2.0] {
+        for (lead, lag) in [(0.0, 0.0), (-0.2, 0.1), (0.2, 0.3), (-0.05, 0.3)] {
+            let clock = |track: TrackId, at: f64| {
+                let when = if track == AUDIO { 10.0 + lead } else { 10.0 };
+                4_000.0 + at + if at < when { 0.0 } else { jump }
+            };
+            let mut sent = publish((25, 1), 48_000, 30.0, clock);
+            stall(&mut sent, lag);
+            let out = run(48_000, &sent);
+            let ends = [(VIDEO, 90_000), (AUDIO, 48_000)].map(|(track, hz)| {
+                let stamp = sent.iter().rev().find(|sent| sent.track == track).unwrap();
+                let end = out.seconds(track, hz).pop().unwrap();
+                end - stamp.stamp as f64 / 1_000.0
+            });
+            let apart = (ends[0] - ends[1]).abs();
+            assert!(apart < 0.045, "{jump} {lead} {lag}: {apart} s apart");
         }
     }
 }
@@ -354,6 +396,27 @@ fn one_wild_timestamp_costs_one_discontinuity() {
     assert_eq!(out.repairs.total(), 1);
     let last = out.of(VIDEO).last().unwrap().dts;
     assert_eq!(last, 900_000 + (20_000 - 40) * 90, "back on the old offset");
+}
+
+#[test]
+fn many_wild_timestamps_wear_no_offset_out() {
+    let mut sent = publish((25, 1), 48_000, 40.0, even);
+    let mut wild = 0_u32;
+    for (n, frame) in sent.iter_mut().filter(|f| f.track == VIDEO).enumerate() {
+        if n % 50 == 49 {
+            frame.stamp += 1_000_000 * i64::from(wild + 1);
+            wild += 1;
+        }
+    }
+    let out = run(48_000, &sent);
+    assert_eq!(out.repairs.total(), u64::from(wild));
+    assert_eq!(out.breaks.len(), usize::try_from(wild).unwrap());
+    let (sent, frame) = sent
+        .iter()
+        .zip(&out.frames)
+        .rfind(|(sent, _)| sent.track == VIDEO && sent.stamp < 1_000_000)
+        .unwrap();
+    assert_eq!(frame.dts, 900_000 + sent.stamp * 90, "on the old offset");
 }
 
 #[test]
