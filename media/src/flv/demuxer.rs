@@ -76,7 +76,9 @@ impl Demuxer {
         let config = self.video.config.as_mut();
         let config = config.ok_or(Error::NoConfiguration(MediaKind::Video))?;
         let (payload, summary) = avc::canonical(payload, config.length_size())?;
-        let changed = summary.parameter_sets && config.absorb(&payload)?;
+        // A parameter set that is not understood here may still be to a
+        // decoder, and the picture beside it is not to be lost.
+        let changed = summary.parameter_sets && config.absorb(&payload).unwrap_or(false);
         let mut items = Vec::with_capacity(1 + usize::from(changed));
         if changed {
             items.push(SourceItem::Track(config.track(VIDEO)));

@@ -152,6 +152,17 @@ fn parameter_sets_in_the_stream_change_the_track_before_their_frame() {
 }
 
 #[test]
+fn a_parameter_set_that_is_not_understood_costs_no_picture() {
+    let mut demuxer = Demuxer::new();
+    video(&mut demuxer, sequence_header(captures::HIGH_1080));
+    for set in [&[0x67, 1][..], &[0x68], &[0x6d, 0, 0, 0, 1]] {
+        let items = video(&mut demuxer, access_unit(&[set, IDR]));
+        assert_eq!((tracks(&items).len(), frames(&items).len()), (0, 1));
+        assert!(frames(&items)[0].keyframe);
+    }
+}
+
+#[test]
 fn what_holds_no_picture_is_no_frame() {
     let mut demuxer = Demuxer::new();
     video(&mut demuxer, sequence_header(captures::HIGH_1080));
