@@ -149,6 +149,10 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
 /// or 4) into canonical form, and says what it holds. One that is canonical
 /// already comes back as the slice that it is; else it is copied.
 ///
+/// Some hardware encoders put a byte stream (annex B of ISO/IEC 14496-10)
+/// where lengths belong. An access unit whose lengths do not add up and that
+/// begins with a start code of four bytes is read as one.
+///
 /// # Errors
 /// [`Error::LengthSize`] for any other size; [`Error::UnitLength`] or
 /// [`Error::Trailing`] if the lengths do not add up.
@@ -157,30 +161,60 @@ pub fn canonical(payload: Bytes, length_size: u8) -> Result<(Bytes, Summary), Er
         return Err(Error::LengthSize(length_size));
     }
     let walk = Units::with_length_size(&payload, usize::from(length_size));
-    let mut summary = Summary::of(walk.clone())?;
+    let mut summary = match Summary::of(walk.clone()) {
+        Ok(summary) => summary,
+        Err(error) => {
+            let payload = joined(&byte_stream(&payload).ok_or(error)?);
+            let summary = summarize(&payload)?;
+            return Ok((payload, summary));
+        }
+    };
     if length_size == 4 && !summary.empty_unit {
         return Ok((payload, summary));
     }
-    let kept = || {
-        walk.clone()
-            .filter_map(Result::ok)
-            .filter(|unit| !unit.is_empty())
-    };
+    summary.empty_unit = false;
+    Ok((joined(&walk.filter_map(Result::ok)), summary))
+}
+
+/// NAL units with four-byte lengths, empty ones left out.
+fn joined<'a>(units: &(impl Iterator<Item = &'a [u8]> + Clone)) -> Bytes {
+    let kept = || units.clone().filter(|unit| !unit.is_empty());
     let mut out = BytesMut::with_capacity(kept().map(|unit| unit.len() + 4).sum());
     for unit in kept() {
-        // A unit is at most as long as its length field said: below 4 GiB.
+        // No longer than the message it came in: below 4 GiB.
         out.put_u32(u32::try_from(unit.len()).unwrap_or(u32::MAX));
         out.put_slice(unit);
     }
-    summary.empty_unit = false;
-    Ok((out.freeze(), summary))
+    out.freeze()
+}
+
+/// The NAL units of a byte stream, without the zeros that may stand between
+/// them; `None` if it does not begin with the long start code that an access
+/// unit has first (section B.1.2). As a length that would be one byte; the
+/// short one is a length that many units have.
+fn byte_stream(payload: &[u8]) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+    let begin = payload.iter().position(|byte| *byte != 0)?;
+    let mut rest = payload.get(begin + 1..).filter(|rest| !rest.is_empty())?;
+    if begin < 3 || payload.get(begin) != Some(&1) {
+        return None;
+    }
+    Some(std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let next = rest.windows(3).position(|code| code == [0, 0, 1]);
+        let (unit, tail) = rest.split_at(next.unwrap_or(rest.len()));
+        rest = tail.get(3..).unwrap_or_default();
+        let end = unit.iter().rposition(|byte| *byte != 0);
+        Some(end.and_then(|end| unit.get(..=end)).unwrap_or_default())
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn joined(units: &[&[u8]], length_size: usize) -> Bytes {
+    fn prefixed(units: &[&[u8]], length_size: usize) -> Bytes {
         let mut out = Vec::new();
         for unit in units {
             out.extend_from_slice(&unit.len().to_be_bytes()[8 - length_size..]);
@@ -192,9 +226,9 @@ mod tests {
     #[test]
     fn short_lengths_are_rewritten_and_four_byte_ones_kept() {
         let parts: [&[u8]; 3] = [&[0x09, 0xf0], &[0x65, 1, 2, 3], &[0x41; 200]];
-        let want = joined(&parts, 4);
+        let want = prefixed(&parts, 4);
         for length_size in [1, 2, 4] {
-            let wire = joined(&parts, length_size);
+            let wire = prefixed(&parts, length_size);
             let size = u8::try_from(length_size).unwrap();
             let (payload, summary) = canonical(wire.clone(), size).unwrap();
             assert_eq!(payload, want);
@@ -206,10 +240,49 @@ mod tests {
 
     #[test]
     fn empty_units_are_left_out() {
-        let wire = joined(&[&[], &[0x41, 1], &[]], 4);
+        let wire = prefixed(&[&[], &[0x41, 1], &[]], 4);
         let (payload, summary) = canonical(wire, 4).unwrap();
-        assert_eq!(payload, joined(&[&[0x41, 1]], 4));
+        assert_eq!(payload, prefixed(&[&[0x41, 1]], 4));
         assert!(!summary.empty_unit && summary.picture && !summary.keyframe);
+    }
+
+    #[test]
+    fn a_byte_stream_is_taken_where_lengths_belong() {
+        let parts: [&[u8]; 4] = [
+            &[9, 0xf0],
+            &[0x67, 0, 0, 3, 1],
+            &[0x68, 7],
+            &[0x65, 1, 0, 2],
+        ];
+        let want = prefixed(&parts, 4);
+        let (long, short): (&[u8], &[u8]) = (&[0, 0, 0, 1], &[0, 0, 1]);
+        for codes in [[long; 4], [long, short, &[0, 0, 0, 0, 1], short]] {
+            let mut wire = Vec::new();
+            for (code, unit) in codes.iter().zip(parts) {
+                wire.extend_from_slice(code);
+                wire.extend_from_slice(unit);
+            }
+            for end in [&[][..], &[0, 0, 0]] {
+                let wire = [&wire, end].concat();
+                for length_size in [2, 4] {
+                    let (payload, summary) = canonical(wire.clone().into(), length_size).unwrap();
+                    assert_eq!(payload, want, "{wire:?}");
+                    assert!(summary.keyframe && summary.parameter_sets && !summary.empty_unit);
+                }
+            }
+        }
+        for none in [
+            &[0, 0, 0, 1][..],
+            &[0, 1, 0x65, 1],
+            &[0, 0, 0, 9, 0x65],
+            &[0; 7],
+            &[0, 0, 1, 0x65, 1],
+        ] {
+            assert!(
+                canonical(Bytes::copy_from_slice(none), 4).is_err(),
+                "{none:?}"
+            );
+        }
     }
 
     #[test]
@@ -251,7 +324,7 @@ mod tests {
             (9, false, false),
             (10, false, false),
         ] {
-            let summary = summarize(&joined(&[&[9, 0xf0], &[0x60 | kind, 7]], 4)).unwrap();
+            let summary = summarize(&prefixed(&[&[9, 0xf0], &[0x60 | kind, 7]], 4)).unwrap();
             assert_eq!((summary.picture, summary.keyframe), (picture, keyframe));
         }
     }
@@ -260,7 +333,7 @@ mod tests {
     fn equal_units_ignore_delimiters_filler_and_parameter_sets() {
         let slice: &[u8] = &[0x65, 1, 2];
         let sei: &[u8] = &[6, 5];
-        let bare = joined(&[sei, slice], 4);
+        let bare = prefixed(&[sei, slice], 4);
         for (units, want) in [
             (&[sei, slice][..], true),
             (&[&[9, 0xf0], &[0x67, 1], &[0x68, 2], sei, slice], true),
@@ -270,7 +343,7 @@ mod tests {
             (&[sei, slice, slice], false),
             (&[sei, &[0x65, 1, 3]], false),
         ] {
-            assert_eq!(equal(&bare, &joined(units, 4)), want, "{units:?}");
+            assert_eq!(equal(&bare, &prefixed(units, 4)), want, "{units:?}");
         }
         assert!(!equal(&bare, &bare[..bare.len() - 1]));
         assert!(!equal(&[0, 0, 0], &[0, 0]));
