@@ -74,7 +74,8 @@ fn is_test_path(path: &str) -> bool {
 fn product_lines(code: &[String]) -> usize {
     let test = |(i, line): &(usize, &String)| {
         let next = code.get(i + 1).map(|it| it.trim()).unwrap_or_default();
-        line.trim().starts_with("#[cfg(test)]") && next.starts_with("mod ") && next.ends_with('{')
+        let module = next.starts_with("mod ") || next.contains(") mod ");
+        line.trim().starts_with("#[cfg(test)]") && module && next.ends_with('{')
     };
     code.iter()
         .enumerate()
