@@ -13,6 +13,10 @@ pub type Addresses = BTreeMap<&'static str, SocketAddr>;
 /// of it or nothing: it is written beside its place and moved there.
 pub(crate) fn write(path: &Path, addresses: &Addresses) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // What is moved to its place takes that place, also that of /dev/null.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("is no regular file"));
+    }
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
@@ -58,5 +62,17 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write(&folder.path().join("none/x.json"), &addresses).is_err());
         assert!(write(Path::new("/"), &addresses).is_err());
+        assert!(write(folder.path(), &addresses).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = write(&path, &Addresses::new()).unwrap_err();
+        assert_eq!(error.to_string(), "is no regular file");
+        assert!(!fs::metadata(&path).unwrap().is_file());
     }
 }
