@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version as HttpVersion};
 use rillcast_core::{CloseReason, PluginState, StreamHandle, StreamKey};
 use serde::Serialize;
 
@@ -77,8 +77,13 @@ struct AccessInfo {
     publish_token: bool,
 }
 
-async fn streams(State(app): Shared, peer: From, headers: HeaderMap) -> Json<Streams> {
-    let manage = may_manage(&app, &headers, peer);
+async fn streams(
+    State(app): Shared,
+    peer: From,
+    version: HttpVersion,
+    headers: HeaderMap,
+) -> Json<Streams> {
+    let manage = may_manage(&app, version, &headers, peer);
     let mut streams: Vec<StreamHandle> = app.registry().list();
     streams.retain(|handle| handle.close_reason().is_none());
     Json(Streams {
@@ -97,23 +102,25 @@ async fn streams(State(app): Shared, peer: From, headers: HeaderMap) -> Json<Str
 async fn one_stream(
     State(app): Shared,
     peer: From,
+    version: HttpVersion,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Json<Stream>, Problem> {
     let key = key(&uri)?;
     let handle = app.registry().get(&key).ok_or_else(|| no_stream(&key))?;
-    let manage = may_manage(&app, &headers, peer);
+    let manage = may_manage(&app, version, &headers, peer);
     Ok(Json(Stream::of(&handle, &app, manage)))
 }
 
 async fn kick(
     State(app): Shared,
     Extension(Peer(peer)): From,
+    version: HttpVersion,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
     // The right comes before the key: strangers learn nothing about streams.
-    app.gate().check(&headers, peer)?;
+    app.gate().check(version, &headers, peer)?;
     let key = key(&uri)?;
     if !app.registry().close(&key, CloseReason::Kicked) {
         return Err(no_stream(&key));
@@ -136,8 +143,13 @@ fn no_stream(key: &StreamKey) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-fn may_manage(app: &App, headers: &HeaderMap, Extension(Peer(peer)): From) -> bool {
-    app.gate().check(headers, peer).is_ok()
+fn may_manage(
+    app: &App,
+    version: HttpVersion,
+    headers: &HeaderMap,
+    Extension(Peer(peer)): From,
+) -> bool {
+    app.gate().check(version, headers, peer).is_ok()
 }
 
 #[derive(Serialize)]
@@ -232,9 +244,10 @@ async fn ready(State(app): Shared) -> Result<&'static str, Problem> {
 async fn scrape(
     State(app): Shared,
     Extension(Peer(peer)): From,
+    version: HttpVersion,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    app.gate().check(&headers, peer)?;
+    app.gate().check(version, &headers, peer)?;
     let text = metrics::render(&app).map_err(|_| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

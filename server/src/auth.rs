@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use rillcast_core::{Access, Action, Authorizer, Denied, Settings, SettingsError};
 
 use crate::config::{AuthConfig, Secret};
@@ -92,7 +92,12 @@ impl Gate {
     }
 
     /// Whether the client may pass; the error is its answer.
-    pub(crate) fn check(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Problem> {
+    pub(crate) fn check(
+        &self,
+        version: Version,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+    ) -> Result<(), Problem> {
         match &self.admin_token {
             Some(secret) => match bearer(headers) {
                 Some(shown) if secret.matches(shown) => Ok(()),
@@ -105,7 +110,7 @@ impl Gate {
                     "this needs the admin token (auth.admin_token), as \"Authorization: Bearer …\"",
                 )),
             },
-            None if is_local(headers, peer) => Ok(()),
+            None if is_local(version, headers, peer) => Ok(()),
             None => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "until auth.admin_token is set, this answers the server's own machine only",
@@ -121,9 +126,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether a request was made on this machine, by its user.
-fn is_local(headers: &HeaderMap, peer: SocketAddr) -> bool {
-    // What a proxy on this machine forwards comes from elsewhere.
-    let forwarded = FORWARDING.iter().any(|name| headers.contains_key(name));
+fn is_local(version: Version, headers: &HeaderMap, peer: SocketAddr) -> bool {
+    // What a proxy on this machine forwards comes from elsewhere. nginx, unless
+    // told otherwise, does not say that it forwards and names this machine as
+    // the host; but in most of its releases it then speaks HTTP/1.0.
+    let forwarded =
+        version < Version::HTTP_11 || FORWARDING.iter().any(|name| headers.contains_key(name));
     if !peer.ip().to_canonical().is_loopback() || forwarded {
         return false;
     }
@@ -152,10 +160,12 @@ fn is_local(headers: &HeaderMap, peer: SocketAddr) -> bool {
     }
 }
 
-const FORWARDING: [HeaderName; 4] = [
+const FORWARDING: [HeaderName; 6] = [
     FORWARDED,
     VIA,
     HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-real-ip"),
 ];
 

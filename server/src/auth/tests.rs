@@ -68,7 +68,8 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn status(text: &str, peer: &str, pairs: &[(&'static str, &'static str)]) -> Option<u16> {
     let gate = Gate::new(&settings(text)).unwrap();
-    let answer = gate.check(&headers(pairs), peer.parse().unwrap());
+    let peer = peer.parse().unwrap();
+    let answer = gate.check(Version::HTTP_11, &headers(pairs), peer);
     answer.err().map(|problem| problem.status.as_u16())
 }
 
@@ -106,6 +107,11 @@ fn without_a_token_only_this_machine_passes() {
         ("127.0.0.1:5", &[host, ("via", "1.1 proxy")], Some(403)),
         (
             "127.0.0.1:5",
+            &[host, ("x-forwarded-proto", "https")],
+            Some(403),
+        ),
+        (
+            "127.0.0.1:5",
             &[host, ("origin", "http://evil.example")],
             Some(403),
         ),
@@ -117,6 +123,20 @@ fn without_a_token_only_this_machine_passes() {
         ("127.0.0.1:5", &[host, ("origin", "null")], Some(403)),
     ] {
         assert_eq!(status("", peer, pairs), want, "{peer} {pairs:?}");
+    }
+}
+
+#[test]
+fn nginx_as_it_comes_is_a_stranger_unless_it_shows_the_token() {
+    for (text, want) in [("", false), ("[auth]\nadmin_token = \"sesame\"\n", true)] {
+        let gate = Gate::new(&settings(text)).unwrap();
+        let sent = headers(&[
+            ("host", "127.0.0.1:8080"),
+            ("connection", "close"),
+            ("authorization", "Bearer sesame"),
+        ]);
+        let peer = "127.0.0.1:5".parse().unwrap();
+        assert_eq!(gate.check(Version::HTTP_10, &sent, peer).is_ok(), want);
     }
 }
 

@@ -95,7 +95,8 @@ impl AuthConfig {
 # stream. Until it is set, everybody who reaches the server may publish.
 # publish_token = "a long random text"
 # What must be shown as "Authorization: Bearer …" to end streams and to read
-# /metrics and addresses. Until it is set, only this machine itself may.
+# /metrics and addresses. Until it is set, only this machine itself may; behind
+# a proxy on this machine, set it: not every proxy can be told from its user.
 # admin_token = "another long random text"
 "#;
 
