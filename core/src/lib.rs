@@ -10,6 +10,9 @@
 mod auth;
 mod bus;
 mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 mod key;
 mod plugin;

@@ -136,10 +136,12 @@ impl FromStr for ByteSize {
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
-        if nanos.is_multiple_of(1_000_000) {
+        let (millis, rest) = (nanos / 1_000_000, nanos % 1_000_000);
+        if rest == 0 {
             show(nanos, &DURATION_UNITS, f)
         } else {
-            write!(f, "{}ms", self.0.as_secs_f64() * 1_000.0)
+            let rest = format!("{rest:06}");
+            write!(f, "{millis}.{}ms", rest.trim_end_matches('0'))
         }
     }
 }
@@ -232,6 +234,11 @@ mod tests {
             let read = text.parse::<HumanDuration>().unwrap();
             assert_eq!(read.0, Duration::from_millis(millis), "{text}");
             assert_eq!(read.to_string().parse::<HumanDuration>().unwrap(), read);
+        }
+        for text in ["22.6ms", "0.000001ms", "1.234567891s", "4000000.000001s"] {
+            let read = text.parse::<HumanDuration>().unwrap();
+            let shown = read.to_string();
+            assert_eq!(shown.parse::<HumanDuration>(), Ok(read), "{text}: {shown}");
         }
         for text in [
             "",

@@ -1,17 +1,31 @@
 //! The bodies of the fuzz targets: each takes bytes of any kind and must not
-//! panic, whatever they are. They are compiled and run by the normal tests,
-//! here over random bytes and over real captures that were tampered with.
+//! panic, whatever they are. `fuzz/` runs them for hours; the normal tests run
+//! them on what is committed there, on random bytes and on real captures that
+//! were tampered with.
+//!
+//! What they do not cover: sockets and the clock. `tests/publish.rs` does.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what must hold and does not is a finding"
+)]
 
-use std::time::{Duration, Instant};
+mod drive;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
 
 use bytes::BytesMut;
+use rillcast_media::flv::amf0::{Object, Value};
 
 use crate::proto::chunk::{Message, Reader, ReaderLimits, Writer};
 use crate::proto::command::Command;
 use crate::proto::handshake::Handshake;
 use crate::proto::message::{Control, kind};
 use crate::proto::target::Target;
-use crate::proto::{Event, Farewell, Rejection, Session, SessionLimits};
+use crate::proto::{Event, Session, SessionLimits};
+use drive::Drive;
 
 /// The handshake, in pieces whose sizes the bytes choose.
 pub fn handshake(data: &[u8]) {
@@ -93,61 +107,72 @@ pub fn command(data: &[u8]) {
     }
 }
 
-/// A whole connection: raw bytes, cut in pieces, with the driver's calls in
-/// between in an order that the bytes choose.
+/// A whole connection from its first byte, the driver's calls in an order that
+/// the bytes choose: see [`drive`].
 pub fn session(data: &[u8]) {
-    let mut now = Instant::now();
-    let mut session = Session::new(limits(), now);
-    for piece in pieces(data) {
-        let mut input = piece;
-        let choice = piece.first().copied().unwrap_or_default();
-        loop {
-            match session.handle_input(&mut input, now) {
-                Ok(Some(Event::Publish(_))) if choice % 8 == 0 => {
-                    session.reject(Rejection::Denied, "no");
-                }
-                Ok(Some(Event::Publish(_))) => session.accept(now),
-                Ok(Some(Event::Media(media))) => assert!(!media.body.is_empty()),
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return,
-            }
-            check(&session);
-        }
-        check(&session);
-        if choice % 4 != 0 {
-            while session.poll_transmit().is_some() {}
-        }
-        now += Duration::from_millis(u64::from(choice));
-        if session.handle_timeout(now).is_err() {
-            return;
-        }
-        if choice == 0xFF {
-            session.close(&Farewell::Kicked);
-        }
+    let (script, wire) = drive::split(data);
+    run(script, wire);
+}
+
+/// A session that has shaken hands, connected and asked to publish, so that
+/// short inputs reach what lies behind.
+pub fn connected(data: &[u8]) {
+    let (script, wire) = drive::split(data);
+    let mut whole = publishing();
+    whole.extend_from_slice(wire);
+    run(script, &whole);
+}
+
+/// Without a script, what the bytes mean must not depend on how they are cut.
+fn run(script: &[u8], wire: &[u8]) {
+    if script.is_empty() {
+        let whole = events(&mut std::iter::once(wire));
+        let cut = events(&mut pieces(wire));
+        // As in `chunks`: how much is held depends on the cuts.
+        let shorter = whole.len().min(cut.len());
+        assert_eq!(whole.get(..shorter), cut.get(..shorter));
+    } else {
+        Drive::new(wire).run(script);
     }
 }
 
-/// A session that has shaken hands and connected, so that short inputs reach
-/// what lies behind.
-pub fn connected_session(data: &[u8]) {
+/// What a session says to a driver that reads these pieces and accepts whatever
+/// is asked.
+fn events(pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<Event> {
+    let now = Instant::now();
+    let mut session = Session::new(limits(), now);
+    let mut events = Vec::new();
+    for mut input in pieces {
+        loop {
+            match session.handle_input(&mut input, now) {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(_) => return events,
+            }
+            session.accept(now);
+            while session.poll_transmit().is_some() {}
+        }
+        check(&session);
+        while session.poll_transmit().is_some() {}
+    }
+    events
+}
+
+/// What a publisher sends up to its `publish`.
+fn publishing() -> BytesMut {
     let mut wire = BytesMut::new();
     wire.extend_from_slice(&[3]);
     wire.resize(Handshake::CLIENT_BYTES, 0);
-    let connect = |app: &str| {
-        let object = rillcast_media::flv::amf0::Object::new().with("app", app);
-        Command {
-            name: "connect".to_owned(),
-            transaction: 1.0,
-            arguments: vec![object.into()],
-        }
-    };
-    let publish = Command {
-        name: "publish".to_owned(),
-        transaction: 2.0,
-        arguments: vec![rillcast_media::flv::amf0::Value::Null, "cam".into()],
-    };
-    for (stream, command) in [(0, connect("live")), (1, publish)] {
+    let commands = [
+        ("connect", Object::new().with("app", "live").into()),
+        ("publish", Value::Null),
+    ];
+    for (stream, (name, first)) in (0..).zip(commands) {
+        let command = Command {
+            name: name.to_owned(),
+            transaction: f64::from(stream + 1),
+            arguments: vec![first, "cam".into()],
+        };
         let message = Message {
             chunk_stream: 3,
             kind: kind::COMMAND_AMF0,
@@ -157,8 +182,7 @@ pub fn connected_session(data: &[u8]) {
         };
         Writer::new().write(&message, &mut wire);
     }
-    wire.extend_from_slice(data);
-    session(&wire);
+    wire
 }
 
 fn check(session: &Session) {
@@ -204,90 +228,4 @@ fn pieces(data: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = tail;
         Some(piece)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::OnceLock;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// The captures, each cut down: mutations of the commands are what counts.
-    fn captures() -> &'static [Vec<u8>] {
-        static CAPTURES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-        CAPTURES.get_or_init(|| {
-            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures");
-            let files = std::fs::read_dir(folder)
-                .unwrap()
-                .map(|entry| entry.unwrap().path());
-            let captures = files.filter(|path| path.extension().is_some_and(|end| end == "rtmp"));
-            captures
-                .map(|path| {
-                    let mut bytes = std::fs::read(path).unwrap();
-                    bytes.truncate(12_000);
-                    bytes
-                })
-                .collect()
-        })
-    }
-
-    /// A capture with some of its bytes replaced, taken out or put in twice.
-    fn tampered() -> impl Strategy<Value = Vec<u8>> {
-        let change = (any::<prop::sample::Index>(), 0..4_u8, any::<u8>());
-        // Most of the handshake is random anyway: begin where it ends.
-        let changes = prop::collection::vec(change, 1..12);
-        (0..captures().len(), changes).prop_map(|(which, changes)| {
-            let mut bytes = captures()[which].clone();
-            for (at, what, value) in changes {
-                let at = at.index(bytes.len() - Handshake::CLIENT_BYTES) + Handshake::CLIENT_BYTES;
-                match what {
-                    0 => bytes[at] = value,
-                    1 => bytes[at] ^= 1 << (value % 8),
-                    2 => drop(bytes.remove(at)),
-                    _ => bytes.insert(at, value),
-                }
-            }
-            bytes
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn random_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..5_000)) {
-            handshake(&data);
-            chunks(&data);
-            command(&data);
-            session(&data);
-            connected_session(&data);
-        }
-
-        #[test]
-        fn tampered_captures_are_survived(data in tampered()) {
-            session(&data);
-            chunks(&data[Handshake::CLIENT_BYTES..]);
-        }
-
-        #[test]
-        fn odd_addresses_are_survived(text in "[a-z/?&=%:\\n.\\\\ é]{0,40}") {
-            command(text.as_bytes());
-        }
-    }
-
-    #[test]
-    fn commands_nested_and_repeated_are_survived() {
-        for value in [
-            &[3, 0, 1, b'a'][..],
-            &[8, 0, 0, 0, 1, 0, 1, b'a'],
-            &[10, 0, 0, 0, 1],
-            &[16, 0, 0, 0, 1, b'a'],
-            &[5],
-            &[10, 0xFF, 0xFF, 0xFF, 0xFF],
-        ] {
-            let mut data = vec![2, 0, 1, b'x'];
-            data.extend(value.repeat(100_000));
-            command(&data);
-        }
-    }
 }

@@ -11,7 +11,7 @@ mod admission;
 mod config;
 mod conn;
 mod error;
-#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod listener;

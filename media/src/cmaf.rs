@@ -26,6 +26,8 @@ pub use check::{Violation, check};
 pub use config::{CmafConfig, ConfigError, EXAMPLE, SECTION, Start};
 pub use measure::WallClock;
 pub use segmenter::Segmenter;
+#[cfg(any(test, fuzzing))]
+pub(crate) use serve::Address;
 pub use serve::{MOUNT, Serve};
 pub use snapshot::{BitRate, Counters, Init, Part, Refusal, Segment, Snapshot, State, TrackWindow};
 pub use window::{Store, Window, existing_window, window};

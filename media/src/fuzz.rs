@@ -1,9 +1,22 @@
 //! The bodies of the fuzz targets: each takes any bytes and checks what must
-//! hold for all of them. The property tests run them with ordinary builds, so
-//! a target cannot rot; `fuzz/` runs them for hours.
+//! hold for all of them. The normal tests run them too, on what is committed
+//! for them in `fuzz/` and by property tests, so a target cannot rot.
 //!
 //! What they do not cover: that a reading is the right one. The tests beside
 //! each parser and the checks with FFmpeg do.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what must hold and does not is a finding"
+)]
+
+mod input;
+mod request;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod timeline;
 
 use std::time::Instant;
 
@@ -14,9 +27,19 @@ use crate::codec::{aac, avc};
 use crate::flv::{Demuxer, amf0, file};
 use crate::{SourceItem, codec, fmp4};
 
+pub use request::request;
+pub use streams::{publish, segmenter};
+pub use timeline::timeline;
+
 /// H.264 configuration records: what parses has a canonical form that parses
-/// to the same, and an init segment.
+/// to the same, and an init segment. Sequence parameter sets: what parses has
+/// pictures of some size.
 pub fn avc_config(data: &[u8]) {
+    if let Ok(sps) = avc::Sps::parse(data) {
+        assert!(sps.width > 0 && sps.height > 0);
+        let (width, height) = sps.display_size();
+        assert!(width > 0 && height > 0);
+    }
     let Ok(config) = avc::Config::parse(data) else {
         return;
     };
@@ -47,6 +70,18 @@ pub fn avc_access_unit(data: &[u8]) {
     assert_eq!(codec::is_keyframe(codec::AVC, &canonical), summary.keyframe);
     let again = avc::canonical(canonical.clone(), 4);
     assert!(again.is_ok_and(|(again, _)| again.as_ptr() == canonical.as_ptr()));
+    // Parameter sets that come with it: what is taken over can be written.
+    let track = streams::video_track(TrackId(0), true);
+    let Ok(mut config) = avc::Config::parse(&track.config) else {
+        return;
+    };
+    let before = config.clone();
+    match config.absorb(&canonical) {
+        Ok(changed) => assert_eq!(changed, config != before),
+        Err(_) => assert_eq!(config, before),
+    }
+    avc_config(&config.to_bytes());
+    assert_eq!(avc::Config::parse(&config.to_bytes()), Ok(config));
 }
 
 /// AudioSpecificConfigs: what parses has a rate, a duration and an init segment.

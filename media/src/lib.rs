@@ -16,6 +16,7 @@ pub mod delivery;
 mod feed;
 pub mod flv;
 pub mod fmp4;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod payload;

@@ -64,13 +64,18 @@ fn from_file(path: &Path) -> Result<Settings, SettingsError> {
             MAX_FILE >> 20
         )));
     }
+    from_bytes(bytes, &name)
+}
+
+/// Reads what is in the file `name`.
+pub(crate) fn from_bytes(bytes: Vec<u8>, name: &str) -> Result<Settings, SettingsError> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = error
             .as_bytes()
             .iter()
             .take(error.utf8_error().valid_up_to());
         let origin = Origin::File {
-            file: name.clone(),
+            file: name.to_owned(),
             line: before.filter(|byte| **byte == b'\n').count() + 1,
         };
         SettingsError::new(
@@ -78,10 +83,10 @@ fn from_file(path: &Path) -> Result<Settings, SettingsError> {
             "this line is not UTF-8: save the file in that encoding",
         )
     })?;
-    Settings::from_toml(&text, &name)
+    Settings::from_toml(&text, name)
 }
 
-fn apply_environment(
+pub(crate) fn apply_environment(
     settings: &mut Settings,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<(), SettingsError> {
@@ -115,7 +120,7 @@ fn apply_environment(
     Ok(())
 }
 
-fn apply_flag(settings: &mut Settings, assignment: &str) -> Result<(), SettingsError> {
+pub(crate) fn apply_flag(settings: &mut Settings, assignment: &str) -> Result<(), SettingsError> {
     let (path, value) = assignment.split_once('=').unwrap_or((assignment, ""));
     let origin = Origin::Flag(format!("--set {}", path.trim()));
     if !assignment.contains('=') || !path.contains('.') {

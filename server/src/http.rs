@@ -14,6 +14,8 @@ mod listener;
 mod problem;
 mod stats;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use conn::answer_on;
 pub(crate) use dispatch::{Dispatch, Peer};
 pub(crate) use listener::{HttpServer, bind};
 pub(crate) use problem::Problem;

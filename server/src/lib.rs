@@ -17,6 +17,9 @@ mod cli;
 mod config;
 mod demo;
 mod descriptors;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod linked;
 mod logs;

@@ -273,11 +273,16 @@ impl Session {
     /// Tells the peer that and why the server ends its publish. The connection
     /// is to be closed once that is written; what still arrives is dropped.
     pub fn close(&mut self, farewell: &Farewell) {
-        if let Publish::Live { stream } = self.publish {
-            let why = farewell.to_string();
-            self.end_publish(stream, &why);
-            // FFmpeg and OBS show a description to their user only of an error.
-            self.send_status(stream, &Status::error(farewell.code(), why));
+        match self.publish {
+            Publish::Live { stream } => {
+                let why = farewell.to_string();
+                self.end_publish(stream, &why);
+                // FFmpeg and OBS show a description to their user only of an error.
+                self.send_status(stream, &Status::error(farewell.code(), why));
+            }
+            // Its answer would come after the last word.
+            Publish::Asked { .. } => self.publish = Publish::None,
+            Publish::None => {}
         }
         self.phase = Phase::Closed;
     }
@@ -302,7 +307,7 @@ impl Session {
     }
 
     /// What the session holds of unfinished messages and unsent answers.
-    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn held_bytes(&self) -> usize {
         self.reader.held_bytes() + self.out.len()
     }

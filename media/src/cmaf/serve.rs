@@ -19,7 +19,8 @@ use http::{Response, StatusCode};
 use rillcast_core::MediaKind;
 use rillcast_core::http::{Body, Chunk, HttpHandler, HttpRequest, hold};
 
-use self::address::{Address, File};
+pub(crate) use self::address::Address;
+use self::address::File;
 use super::{Segment, Snapshot, State, Store, TrackWindow, Window};
 use crate::delivery::{self, Immutable, refuse};
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
@@ -45,13 +46,24 @@ pub(super) async fn run(
 ) {
     tune(&stream);
     let socket = Socket::new(stream, limits.write, stats);
+    answer_on(socket, peer, dispatch, limits.idle, stop).await;
+}
+
+/// The same on anything that carries bytes; `idle` as in [`Limits`].
+pub(crate) async fn answer_on(
+    socket: impl Read + Write + Unpin,
+    peer: SocketAddr,
+    dispatch: Arc<Dispatch>,
+    idle: Duration,
+    stop: CancellationToken,
+) {
     let service = service_fn(|request| {
         let dispatch = Arc::clone(&dispatch);
-        async move { Ok::<_, Infallible>(dispatch.answer(request, Peer(peer), limits.idle).await) }
+        async move { Ok::<_, Infallible>(dispatch.answer(request, Peer(peer), idle).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
+        .header_read_timeout(idle)
         .max_buf_size(MAX_HEAD)
         .serve_connection(socket, service);
     let mut connection = std::pin::pin!(connection);

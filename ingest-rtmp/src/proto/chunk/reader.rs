@@ -291,7 +291,7 @@ impl Reader {
     }
 
     /// What unfinished messages hold, for tests of the bounds.
-    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn held_bytes(&self) -> usize {
         let held: usize = self
             .streams

@@ -6,7 +6,7 @@ use rillcast_core::StreamKey;
 
 /// A file of one track of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     pub(super) key: StreamKey,
     pub(super) session: String,
     pub(super) track: String,
@@ -26,7 +26,7 @@ pub(super) enum File {
 
 impl Address {
     /// Reads `APP/NAME/{session}/{track}/{file}`; `None` for anything else.
-    pub(super) fn parse(path: &str) -> Option<Self> {
+    pub(crate) fn parse(path: &str) -> Option<Self> {
         let mut parts = path.split('/');
         let (app, name) = (parts.next()?, parts.next()?);
         let (session, track) = (parts.next()?, parts.next()?);
@@ -40,6 +40,17 @@ impl Address {
             track: track.to_owned(),
             file: File::parse(file)?,
         })
+    }
+
+    /// The one URL of the file, as [`Address::parse`] reads it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn url_path(&self) -> String {
+        let end = match self.file {
+            File::Init { config } => format!("{config}.init.mp4"),
+            file => format!("{file}.m4s"),
+        };
+        let (key, session, track) = (self.key.url_path(), &self.session, &self.track);
+        format!("{key}/{session}/{track}/{end}")
     }
 }
 

@@ -57,13 +57,14 @@ impl Config {
         } else {
             Vec::new()
         };
-        Ok(Self {
+        let config = Self {
             length_size,
             sps,
             pps,
             sps_ext,
             first,
-        })
+        };
+        config.is_bounded().then_some(config).ok_or(TOO_LARGE)
     }
 
     /// How many bytes the lengths of NAL units take in the stream that the
@@ -169,8 +170,21 @@ impl Config {
             return Ok(false);
         };
         next.first = Sps::parse(next.sps.first().ok_or(Error::NoSps)?)?;
+        if !next.first.has_extension() {
+            // The record has no place for them.
+            next.sps_ext.clear();
+        }
+        if !next.is_bounded() {
+            return Err(TOO_LARGE);
+        }
+        let changed = next != *self;
         *self = next;
-        Ok(true)
+        Ok(changed)
+    }
+
+    fn is_bounded(&self) -> bool {
+        let sets = [&self.sps, &self.pps, &self.sps_ext].into_iter().flatten();
+        sets.map(Bytes::len).sum::<usize>() <= MAX_BYTES
     }
 
     fn sets(&self, kind: u8) -> &Vec<Bytes> {
@@ -183,8 +197,8 @@ impl Config {
 
     fn replace(&mut self, kind: u8, unit: &[u8]) -> Result<(), Error> {
         let id = set_id(unit)?;
-        if unit.len() > usize::from(u16::MAX) {
-            return Err(Error::ParameterSet("is longer than 65535 bytes"));
+        if unit.len() > MAX_BYTES {
+            return Err(TOO_LARGE);
         }
         let (sets, limit) = match kind {
             SPS => {
@@ -215,6 +229,12 @@ impl Eq for Config {}
 /// How many parameter sets the record's count fields of 5 and 8 bits can say.
 const MAX_SPS: usize = 31;
 const MAX_SETS: usize = 255;
+
+/// What all parameter sets of a stream may take together. Real ones take some
+/// hundred bytes; each reader of a stream and each initialisation segment has
+/// a copy. Below the 65535 bytes that the record can say of one.
+const MAX_BYTES: usize = 32 << 10;
+const TOO_LARGE: Error = Error::ParameterSet("makes all of them together longer than 32 KiB");
 
 fn parameter_sets(cursor: &mut Cursor<'_>, count: u8) -> Option<Vec<Bytes>> {
     (0..count)

@@ -69,3 +69,16 @@ fn commands_may_come_in_amf3_messages() {
     }
     assert!(matches!(pair.events[..], [Event::Publish(_)]));
 }
+
+#[test]
+fn a_close_while_a_publish_waits_for_its_answer_is_the_last_word() {
+    let mut pair = Pair::connected(Object::new().with("app", "live"));
+    pair.command(1, "publish", 5.0, vec![Value::Null, "cam".into()]);
+    assert!(matches!(pair.events.pop(), Some(Event::Publish(_))));
+    pair.session.close(&Farewell::Shutdown);
+    pair.session.accept(pair.now);
+    assert_eq!(pair.session.poll_transmit(), None);
+    let mut late = &[1, 2, 3][..];
+    assert_eq!(pair.session.handle_input(&mut late, pair.now), Ok(None));
+    assert!(late.is_empty());
+}

@@ -200,6 +200,41 @@ fn more_parameter_sets_than_a_record_can_hold_are_refused() {
     assert_eq!(again, config);
 }
 
+#[test]
+fn parameter_sets_that_take_too_much_room_are_refused() {
+    let mut config = Config::parse(&bytes(captures::BASELINE)).unwrap();
+    let before = config.clone();
+    // Picture parameter sets of 16 KiB with the ids 1 and 2 (0b010, 0b011).
+    let long = |id: u8| [&[0x68, id << 5][..], &[0xFF; 16 << 10]].concat();
+    assert_eq!(config.absorb(&access_unit(&[&long(2)])), Ok(true));
+    let full = config.clone();
+    for units in [&[&long(3)[..]][..], &[&[0x68, 0x80, 0xFF].repeat(20_000)]] {
+        assert_eq!(config.absorb(&access_unit(units)), Err(TOO_LARGE));
+        assert_eq!(config, full);
+    }
+    let mut record = before.to_bytes().to_vec();
+    let end = record.len();
+    let pps = pps(captures::BASELINE);
+    record.truncate(end - pps.len() - 3);
+    record.push(2);
+    for _ in 0..2 {
+        record.extend_from_slice(&(16_u16 << 10).to_be_bytes());
+        record.extend_from_slice(&[0x68; 16 << 10]);
+    }
+    assert_eq!(Config::parse(&record), Err(TOO_LARGE));
+}
+
+#[test]
+fn an_extension_that_the_profile_does_not_know_changes_nothing() {
+    let mut config = Config::parse(&bytes(captures::BASELINE)).unwrap();
+    let extension = [0x6D, 0x80, 0x80];
+    assert_eq!(config.absorb(&access_unit(&[&extension])), Ok(false));
+    assert!(config.sequence_parameter_set_extensions().is_empty());
+    let mut config = Config::parse(&bytes(captures::HIGH_1080)).unwrap();
+    assert_eq!(config.absorb(&access_unit(&[&extension])), Ok(true));
+    assert_eq!(Config::parse(&config.to_bytes()), Ok(config));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -1,0 +1,4 @@
+//! The RTMP handshake.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rillcast_ingest_rtmp::fuzz::handshake(data));

@@ -1,0 +1,44 @@
+//! The bodies on what is committed for them, and on random bytes.
+
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn corpora_and_findings_are_survived() {
+    replay::replay(
+        "media",
+        &[
+            ("aac_config", aac_config),
+            ("amf0", amf0),
+            ("avc_access_unit", avc_access_unit),
+            ("avc_config", avc_config),
+            ("flv_bodies", flv_bodies),
+            ("flv_file", flv_file),
+            ("publish", publish),
+            ("request", request),
+            ("segmenter", segmenter),
+            ("timeline", timeline),
+        ],
+    );
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        avc_access_unit(&data);
+        request(&data);
+        timeline(&data);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn random_streams_are_survived(data in prop::collection::vec(any::<u8>(), 0..80)) {
+        segmenter(&data);
+    }
+}
