@@ -125,7 +125,10 @@ impl Routes {
         loop {
             if let Some(mount) = table.get(prefix) {
                 let rest = path.get(prefix.len()..).unwrap_or_default();
-                return Some((Arc::clone(&mount.handler), rest.trim_start_matches('/')));
+                // One slash only: two are another path, from which relative
+                // addresses lead elsewhere.
+                let rest = rest.strip_prefix('/').unwrap_or(rest);
+                return Some((Arc::clone(&mount.handler), rest));
             }
             prefix = prefix.rsplit_once('/')?.0;
         }
@@ -194,6 +197,9 @@ mod tests {
         ] {
             assert_eq!(answer(&routes, path).await.as_deref(), want, "{path}");
         }
+        let rest = |path| routes.find(path).map(|(_, rest)| rest);
+        assert_eq!(rest("/hls//a"), Some("/a"));
+        assert_eq!(rest("/hls/special//"), Some("/"));
     }
 
     #[test]

@@ -131,6 +131,8 @@ async fn what_is_not_there_is_refused_at_once_and_never_stored() {
         &media.replace(".m3u8", ".mpd"),
         "/hls/live/cam",
         "/hls/live/cam/",
+        // Its relative addresses would lead nowhere.
+        "/hls//live/cam/index.m3u8",
         "/hls/live/..%2fx/index.m3u8",
         "/hls/live/cam/index.m3u8/x/y",
         "/cmaf/live/cam/other/v0/0.m4s",
