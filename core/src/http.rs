@@ -47,8 +47,9 @@ impl HttpRequest {
     pub fn get(path: &str) -> Self {
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.uri = format!("/{path}").parse().unwrap_or_default();
+        let path = head.uri.path().strip_prefix('/').unwrap_or_default();
         Self {
-            path: head.uri.path().trim_start_matches('/').to_owned(),
+            path: path.to_owned(),
             head,
             peer: None,
             body: RequestBody::empty(),
