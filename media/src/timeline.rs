@@ -38,7 +38,7 @@ use unroll::{Mark, distance};
 ///   first track that jumps sets it; the others join it when they jump.
 /// - A small step back is **disorder**: the frame is put one tick after the
 ///   one before it. If more than [`DISORDER_LIMIT`] frames in a row are behind,
-///   the clock was set back, and that is a jump.
+///   and no sound says otherwise, the clock was set back, and that is a jump.
 /// - Audio with stated durations is timed by sums of samples, and **re-anchored**
 ///   when the sum is off the publisher's clock by more than 40 ms for 2 s.
 ///
@@ -303,7 +303,7 @@ impl Timeline {
                 (even, None)
             }
             Step::Behind if by_samples => (even, None),
-            Step::Behind if behind < DISORDER_LIMIT => {
+            Step::Behind if behind < DISORDER_LIMIT || self.sound_holds(&even, last) => {
                 if let Some(placed) = self.rejoin(index, last, frame) {
                     return (placed, None);
                 }
@@ -453,6 +453,20 @@ impl Timeline {
         let stamp = track.timescale.from_nanos(placed.time);
         let deviation = track.samples.as_ref()?.deviation(stamp);
         Some(track.timescale.to_nanos(deviation).unsigned_abs())
+    }
+
+    /// Whether sound by the same offset has come since the track's last good
+    /// frame, agrees with its samples, and stands beside this frame: then it
+    /// was that last frame that was wrong, and no clock was set back.
+    fn sound_holds(&self, even: &Placed, last: Last) -> bool {
+        self.tracks.iter().any(|track| {
+            let held = track.samples.is_some_and(|sum| sum.is_held());
+            held && track.last.is_some_and(|sound| {
+                sound.era.id == last.era.id
+                    && sound.mark.received > last.mark.received
+                    && distance(sound.time, even.time) <= nanos(SECOND).unsigned_abs()
+            })
+        })
     }
 
     /// The end of a track's last frame, in nanoseconds of stream time.

@@ -63,6 +63,11 @@ impl SampleClock {
         self.deviation(stamp).unsigned_abs() > tolerance.unsigned_abs()
     }
 
+    /// Whether the publisher's clock agreed with the sum at the last frame.
+    pub(super) const fn is_held(&self) -> bool {
+        self.off.is_none()
+    }
+
     /// The end of the last frame.
     pub(super) const fn end(&self) -> i64 {
         self.last.0.saturating_add(self.last.1)

@@ -444,6 +444,32 @@ fn disorder_is_put_in_order_and_counted() {
 }
 
 #[test]
+fn one_picture_that_is_too_far_on_moves_no_other() {
+    for far in [200, 560, 950] {
+        let mut sent = publish((25, 1), 48_000, 20.0, even);
+        let wrong = sent
+            .iter()
+            .position(|frame| frame.track == VIDEO && frame.at > 10.0)
+            .unwrap();
+        sent[wrong].stamp += far;
+        let out = run(48_000, &sent);
+        assert_eq!(out.causes(), [], "{far}");
+        assert_eq!(out.repairs.total(), out.repairs.disorder);
+        assert_eq!(i64::try_from(out.repairs.disorder).unwrap(), far / 40);
+        for (sent, frame) in sent.iter().zip(&out.frames).rev().take(100) {
+            if sent.track == VIDEO {
+                assert_eq!(frame.dts, 900_000 + sent.stamp * 90, "{far}");
+            }
+        }
+    }
+    // Without sound there is no telling.
+    let mut sent = publish((25, 1), 48_000, 20.0, even);
+    sent.retain(|frame| frame.track == VIDEO);
+    sent[250].stamp += 560;
+    assert_eq!(run(48_000, &sent).causes(), [DiscontinuityCause::Jump]);
+}
+
+#[test]
 fn a_clock_set_back_by_less_than_a_second_is_a_jump_once_it_lasts() {
     let clock = |_: TrackId, at: f64| if at < 10.0 { at } else { at - 0.5 };
     let out = run(48_000, &publish((25, 1), 48_000, 20.0, clock));
