@@ -19,7 +19,7 @@ use http::header::{
     HeaderValue, RETRY_AFTER,
 };
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Version};
 use rillcast_core::http::{Body, Chunk};
 
 pub use range::ByteRange;
@@ -162,16 +162,23 @@ impl Immutable {
 /// Bytes that are still being made: 200 without a length or an entity tag,
 /// ranges ignored. `pieces` runs only for GET, and an error in it must abort
 /// the connection, so that no cache takes a torso for the whole.
+///
+/// HTTP/1.0 cannot tell an abort from the end, so its caches must not keep it.
 #[must_use]
 pub fn growing(
     verb: Verb,
+    head: &Parts,
     content_type: &'static str,
     pieces: impl FnOnce() -> Body,
 ) -> Response<Body> {
     let mut response = empty(StatusCode::OK);
     let headers = response.headers_mut();
     // The URL is immutable, the bytes so far are a true beginning of it.
-    set(headers, CACHE_CONTROL, FOREVER);
+    let cached = match head.version >= Version::HTTP_11 {
+        true => FOREVER,
+        false => "no-store",
+    };
+    set(headers, CACHE_CONTROL, cached);
     set(headers, CONTENT_TYPE, content_type);
     if verb == Verb::Get {
         *response.body_mut() = pieces();

@@ -58,7 +58,7 @@ impl Serve {
             Bytes::Growing { number } => {
                 let track = address.track;
                 let pieces = || growing::body(window, track, number);
-                return Ok(delivery::growing(verb, content_type, pieces));
+                return Ok(delivery::growing(verb, head, content_type, pieces));
             }
         };
         let file = Immutable {

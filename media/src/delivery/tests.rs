@@ -96,14 +96,20 @@ async fn head_has_the_length_and_no_body() {
 
 #[tokio::test]
 async fn a_growing_body_has_neither_length_nor_tag() {
-    let response = growing(Verb::Get, "video/mp4", || Body::from("abc"));
+    let response = growing(Verb::Get, &request(&[]), "video/mp4", || Body::from("abc"));
     assert_eq!(response.status(), 200);
     for name in [&CONTENT_LENGTH, &ETAG, &ACCEPT_RANGES] {
         assert_eq!(header(&response, name), "", "{name}");
     }
     assert_eq!(body(response).await, b"abc");
-    let head = growing(Verb::Head, "video/mp4", || panic!("HEAD must not start it"));
+    let never = || panic!("HEAD must not start it");
+    let head = growing(Verb::Head, &request(&[]), "video/mp4", never);
+    assert!(header(&head, &CACHE_CONTROL).contains("immutable"));
     assert!(body(head).await.is_empty());
+    let mut old = request(&[]);
+    old.version = http::Version::HTTP_10;
+    let response = growing(Verb::Get, &old, "video/mp4", || Body::from("abc"));
+    assert_eq!(header(&response, &CACHE_CONTROL), "no-store");
 }
 
 #[tokio::test]
