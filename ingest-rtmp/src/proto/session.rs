@@ -218,8 +218,8 @@ impl Session {
         (!self.out.is_empty()).then(|| self.out.split().freeze())
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout). It only ever
-    /// moves later while bytes arrive.
+    /// When to call [`handle_timeout`](Self::handle_timeout). Bytes move it
+    /// later; the end of a publish may move it nearer.
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         self.deadline

@@ -131,7 +131,7 @@ const SYNC_SAMPLE: u32 = 0x0200_0000;
 /// depend on it stays 0, unknown.
 const NON_SYNC_SAMPLE: u32 = 0x0101_0000;
 
-/// The brands of a CMAF segment: `msdh` and `msix` say what DASH may expect,
+/// The brands of a CMAF segment: `msdh` is that of a DASH media segment,
 /// `cmfs` is CMAF's (ISO/IEC 23000-19 section 7.2).
 const STYP: &[u8] = b"\0\0\0\x18styp\x6dsdh\0\0\0\0msdhcmfs";
 

@@ -40,9 +40,9 @@ impl Default for ReaderLimits {
 
 /// Puts messages together from chunks, however they were cut and interleaved.
 ///
-/// Call [`read`](Self::read) until it gives nothing more. Each byte of a body
-/// is copied once; a body's buffer grows with what has arrived, never with
-/// what was declared, and ends as long as the message.
+/// Call [`read`](Self::read) until it gives nothing more. Each byte is copied
+/// into its body once; a body's buffer grows (by doubling) with what has
+/// arrived, never with what was declared, and ends as long as the message.
 #[derive(Debug)]
 pub struct Reader {
     limits: ReaderLimits,
