@@ -112,6 +112,7 @@ async fn no_path_leads_out_of_what_is_embedded() {
         "/assets//style.css",
         "/assets/style.css/",
         "/assets/style.css%00",
+        "/assets/%ff",
         "//",
         "//healthz",
         "/probex",
