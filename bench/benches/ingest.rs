@@ -19,6 +19,7 @@ use rillcast_bench::{
     Clip, Error, Held, Nginx, Pace, Publisher, Result, Rillcast, Spent, Table, Watched, build,
     clips, median, memory_folder, share, verdict,
 };
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 /// CPU and memory per ingested stream, beside nginx with its RTMP module.
@@ -50,6 +51,10 @@ struct Options {
     /// Settings of the server, as `--set` takes them.
     #[arg(long = "set")]
     settings: Vec<String>,
+    /// Measures all servers at the same time instead of in turn: what else
+    /// runs on the machine then disturbs them alike.
+    #[arg(long)]
+    together: bool,
     /// Leaves nginx out.
     #[arg(long)]
     without_nginx: bool,
@@ -126,9 +131,14 @@ fn run(options: &Options, runtime: &Runtime) -> Result {
     for count in options.streams.iter().map(|it| it.clamp(&1, &MOST_STREAMS)) {
         let mut all: Vec<Vec<Measured>> = servers.iter().map(|_| Vec::new()).collect();
         for _ in 0..options.rounds.max(1) {
-            for (server, measured) in servers.iter().zip(&mut all) {
-                eprintln!("{count} stream(s), {} ...", server.name());
-                measured.push(server.measure(options, runtime, folder.path(), &clip, *count)?);
+            let at_once = if options.together { servers.len() } else { 1 };
+            for (servers, all) in servers.chunks(at_once).zip(all.chunks_mut(at_once)) {
+                let names: Vec<&str> = servers.iter().map(Server::name).collect();
+                eprintln!("{count} stream(s), {} ...", names.join(" and "));
+                let measured = measure(servers, options, folder.path(), &clip, *count, runtime)?;
+                for (all, measured) in all.iter_mut().zip(measured) {
+                    all.push(measured);
+                }
             }
         }
         let nginx = servers
@@ -178,89 +188,122 @@ impl Server {
         }
     }
 
-    fn measure(
-        &self,
-        options: &Options,
-        runtime: &Runtime,
-        folder: &Path,
-        clip: &Clip,
-        count: usize,
-    ) -> Result<Measured> {
-        let settle = || std::thread::sleep(Duration::from_secs(1));
+    /// Starts it, as it is before anybody publishes.
+    fn start(&self, options: &Options, folder: &Path) -> Result<Running> {
+        let folder = folder.join(self.name());
+        std::fs::create_dir_all(&folder).map_err(Error::of(folder.display()))?;
         match self {
             Self::Rillcast { binary, .. } => {
                 let mut settings = options.settings.clone();
                 // One address, which is all that loopback has.
                 settings.push(format!("rtmp.max_connections_per_address={MOST_STREAMS}"));
-                let server = Rillcast::start(binary, folder, &settings)?;
-                settle();
-                let held = || runtime.block_on(server.held());
-                publish(options, &server.watch()?, server.rtmp(), clip, count, held)
+                Ok(Running::Rillcast(Rillcast::start(
+                    binary, &folder, &settings,
+                )?))
             }
             Self::Nginx { module } => {
                 let media = tempfile::Builder::new()
                     .prefix("rillcast-bench")
-                    .tempdir_in(memory_folder(folder))
+                    .tempdir_in(memory_folder(&folder))
                     .map_err(Error::of("a folder"))?;
                 share(media.path())?;
-                let server = Nginx::rtmp(folder, media.path(), module)?;
-                settle();
-                let live = || {
-                    let files = std::fs::read_dir(media.path()).map_err(Error::of("fragments"))?;
-                    let playlists = files.flatten().filter(|it| {
-                        let path = it.path();
-                        path.extension().is_some_and(|it| it == "m3u8")
-                    });
-                    Ok(Held {
-                        live: playlists.count(),
-                        ..Held::default()
-                    })
-                };
-                publish(
-                    options,
-                    &server.watch()?,
-                    server.address(),
-                    clip,
-                    count,
-                    live,
-                )
+                let server = Nginx::rtmp(&folder, media.path(), module)?;
+                Ok(Running::Nginx(server, media))
             }
         }
     }
 }
 
-fn publish(
+enum Running {
+    Rillcast(Rillcast),
+    /// With the folder of its fragments.
+    Nginx(Nginx, TempDir),
+}
+
+impl Running {
+    fn rtmp(&self) -> SocketAddr {
+        match self {
+            Self::Rillcast(server) => server.rtmp(),
+            Self::Nginx(server, _) => server.address(),
+        }
+    }
+
+    fn watch(&self) -> Result<Watched> {
+        match self {
+            Self::Rillcast(server) => server.watch(),
+            Self::Nginx(server, _) => server.watch(),
+        }
+    }
+
+    fn held(&self, runtime: &Runtime) -> Result<Held> {
+        match self {
+            Self::Rillcast(server) => runtime.block_on(server.held()),
+            Self::Nginx(_, media) => {
+                let files = std::fs::read_dir(media.path()).map_err(Error::of("fragments"))?;
+                let playlists = files.flatten().filter(|it| {
+                    let path = it.path();
+                    path.extension().is_some_and(|it| it == "m3u8")
+                });
+                Ok(Held {
+                    live: playlists.count(),
+                    ..Held::default()
+                })
+            }
+        }
+    }
+}
+
+/// Publishes to some servers at the same time.
+fn measure(
+    servers: &[Server],
     options: &Options,
-    watched: &Watched,
-    address: SocketAddr,
+    folder: &Path,
     clip: &Clip,
     count: usize,
-    held: impl Fn() -> Result<Held>,
-) -> Result<Measured> {
-    let idle = watched.memory();
-    let publisher = Publisher::start(address, count, clip, options.chunk_size)?;
+    runtime: &Runtime,
+) -> Result<Vec<Measured>> {
+    let mut running = Vec::new();
+    for server in servers {
+        running.push(server.start(options, folder)?);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let mut publishing = Vec::new();
+    for server in &running {
+        let watched = server.watch()?;
+        let idle = watched.memory();
+        let publisher = Publisher::start(server.rtmp(), count, clip, options.chunk_size)?;
+        publishing.push((server, watched, idle, publisher));
+    }
     std::thread::sleep(Duration::from_secs(options.warm_up));
     let own = Watched::this()?;
-    let pace = publisher.pace();
-    let (before, own_before) = (watched.sample(), own.sample());
+    let own_before = own.sample();
+    let before: Vec<_> = publishing
+        .iter()
+        .map(|(_, watched, _, publisher)| (watched.sample(), publisher.pace()))
+        .collect();
     std::thread::sleep(Duration::from_secs(options.seconds));
-    let (spent, own) = (watched.since(&before), own.since(&own_before));
-    let pace = publisher.pace().since(pace);
-    let held = held()?;
-    let memory = watched.memory().saturating_sub(idle);
-    let failed = publisher.failed();
-    publisher.stop()?;
-    if failed || held.live < count {
-        let live = held.live;
-        return Err(Error::new(format!("{live} of {count} streams were live")));
+    let mut all = Vec::new();
+    for ((server, watched, idle, publisher), (before, pace)) in publishing.iter().zip(&before) {
+        let spent = watched.since(before);
+        let own = own.since(&own_before);
+        let pace = publisher.pace().since(*pace);
+        let held = server.held(runtime)?;
+        if publisher.failed() || held.live < count {
+            let live = held.live;
+            return Err(Error::new(format!("{live} of {count} streams were live")));
+        }
+        all.push(Measured {
+            spent,
+            own,
+            pace,
+            memory: watched.memory().saturating_sub(*idle),
+            held,
+        });
     }
-    Ok(Measured {
-        spent,
-        own,
-        pace,
-        memory,
-        held,
-    })
+    for (.., publisher) in publishing {
+        publisher.stop()?;
+    }
+    Ok(all)
 }
 
 /// Percent of a processor for each stream.

@@ -18,6 +18,7 @@ mod listener;
 mod plugin;
 pub mod proto;
 mod to_bus;
+mod woken;
 
 pub use config::Config;
 pub use error::{BindError, ConfigError};
