@@ -38,7 +38,8 @@ use unroll::{Mark, distance};
 ///   first track that jumps sets it; the others join it when they jump.
 /// - A small step back is **disorder**: the frame is put one tick after the
 ///   one before it. If more than [`DISORDER_LIMIT`] frames in a row are behind,
-///   and no sound says otherwise, the clock was set back, and that is a jump.
+///   by more than arrival excuses, and no sound says otherwise, the clock was
+///   set back, and that is a jump.
 /// - Audio with stated durations is timed by sums of samples, and **re-anchored**
 ///   when the sum is off the publisher's clock by more than 40 ms for 2 s.
 ///
@@ -303,7 +304,11 @@ impl Timeline {
                 (even, None)
             }
             Step::Behind if by_samples => (even, None),
-            Step::Behind if behind < DISORDER_LIMIT || self.sound_holds(&even, last) => {
+            Step::Behind
+                if behind < DISORDER_LIMIT
+                    || expected.saturating_sub(even.time) <= nanos(SET_BACK)
+                    || self.sound_holds(&even, last) =>
+            {
                 if let Some(placed) = self.rejoin(index, last, frame) {
                     return (placed, None);
                 }
@@ -336,7 +341,9 @@ impl Timeline {
                 if let Some(placed) = self.follow(last, frame) {
                     return (placed, None);
                 }
-                if let Some(placed) = self.fit(frame, expected, SECOND, Some(last.era.id)) {
+                // Any offset fits a small step back to within a second.
+                let tolerance = if step == Step::Jump { SECOND } else { SET_BACK };
+                if let Some(placed) = self.fit(frame, expected, tolerance, Some(last.era.id)) {
                     return (
                         Placed {
                             anew: true,
@@ -592,6 +599,11 @@ const LATE: Duration = ORIGIN;
 /// The least distance of a publish from the one that it continues, so that a
 /// track that begins somewhat before the first frame need not be moved.
 const CUSHION: Duration = Duration::from_millis(100);
+
+/// A clock that is no more than this behind what arrival time leads to expect
+/// was not set back: GStreamer's `flvmux` gives one time to many pictures that
+/// come too late for it.
+const SET_BACK: Duration = Duration::from_millis(200);
 
 /// Offsets that are remembered: the one in force, those before it that a
 /// track may still be on, and one to return to after a single wild timestamp.

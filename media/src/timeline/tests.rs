@@ -444,6 +444,33 @@ fn disorder_is_put_in_order_and_counted() {
 }
 
 #[test]
+fn many_pictures_of_one_time_break_nothing() {
+    // As an overloaded GStreamer sends them: what came late has the time of
+    // what was sent last.
+    let mut sent = publish((60, 1), 48_000, 20.0, even);
+    for frame in sent.iter_mut().filter(|f| f.track == VIDEO) {
+        if (10.0..10.12).contains(&frame.at) {
+            (frame.at, frame.stamp) = (10.12, 10_120);
+        }
+    }
+    sent.sort_by(|a, b| a.at.total_cmp(&b.at));
+    let out = run(48_000, &sent);
+    assert_eq!(out.causes(), []);
+    assert_eq!(out.repairs.total(), out.repairs.disorder);
+    assert!((6..=8).contains(&out.repairs.disorder), "{:?}", out.repairs);
+    let last = out.of(VIDEO).last().unwrap().dts;
+    let stamp = sent.iter().rev().find(|f| f.track == VIDEO).unwrap().stamp;
+    assert_eq!(last, 900_000 + stamp * 90);
+
+    // A clock that stands still is set on by arrival time all the same.
+    let clock = |_: TrackId, at: f64| at.min(10.0);
+    let mut sent = publish((25, 1), 48_000, 20.0, clock);
+    sent.retain(|f| f.track == VIDEO);
+    let end = run(48_000, &sent).seconds(VIDEO, 90_000).pop().unwrap();
+    assert!((end - 29.96).abs() < 0.4, "{end}");
+}
+
+#[test]
 fn one_picture_that_is_too_far_on_moves_no_other() {
     for far in [200, 560, 950] {
         let mut sent = publish((25, 1), 48_000, 20.0, even);
