@@ -3,11 +3,13 @@
 //! Listed is the window, or three target durations if that is longer. What
 //! leaves the listing is held for as long again and for its own duration (RFC
 //! 8216 section 6.2.2). If that does not fit into the stream's memory, the
-//! listing becomes shorter, but never below three target durations.
+//! listing becomes shorter, but never below three target durations. The same
+//! holds if a stream breaks so often that its segments become too many.
 
 use std::time::Duration;
 
 use super::config::CmafConfig;
+use super::snapshot::Refusal;
 use super::track::TrackCutter;
 
 /// Decides which segments are listed and which are held.
@@ -17,6 +19,7 @@ pub(super) struct Listing {
     pub(super) first: u64,
     window: Duration,
     memory: u64,
+    segment: Duration,
 }
 
 impl Listing {
@@ -25,15 +28,23 @@ impl Listing {
             first: 0,
             window: config.window.0,
             memory: config.memory.0,
+            segment: config.segment_duration.0,
         }
     }
 
-    /// Moves the listing on and lets go of what need not be held. False if not
-    /// even three target durations fit into memory.
-    pub(super) fn update(&mut self, tracks: &mut [TrackCutter], target: Duration) -> bool {
+    /// Moves the listing on and lets go of what need not be held.
+    ///
+    /// # Errors
+    /// If not even three target durations can be held.
+    pub(super) fn update(
+        &mut self,
+        tracks: &mut [TrackCutter],
+        target: Duration,
+    ) -> Result<(), Refusal> {
         let least = target * 3;
-        let wanted = self.affordable(tracks, least).min(self.window.max(least));
-        self.first = self.first.max(oldest(tracks).unwrap_or(0));
+        let longest_listing = self.window.max(least);
+        let wanted = self.affordable(tracks, least).min(longest_listing);
+        self.first = self.first.max(tracks.iter().map(begin).min().unwrap_or(0));
         while may_go(tracks, self.first, wanted) {
             self.first += 1;
         }
@@ -49,19 +60,29 @@ impl Listing {
         }
         // The estimate above keeps to the bound as long as the bit rate is
         // even; this keeps to it always.
-        while memory(tracks) > self.memory {
-            let Some(number) = oldest(tracks) else {
-                return false;
-            };
+        let most = most_segments(longest_listing, self.segment);
+        while let Some(refusal) = self.excess(tracks, most) {
+            let number = oldest(tracks).ok_or(refusal)?;
             if number >= self.first {
                 if !may_go(tracks, number, least) {
-                    return false;
+                    return Err(refusal);
                 }
                 self.first = number + 1;
             }
             drop_number(tracks, number);
         }
-        true
+        Ok(())
+    }
+
+    /// What is held too much of.
+    fn excess(&self, tracks: &[TrackCutter], most: usize) -> Option<Refusal> {
+        if memory(tracks) > self.memory {
+            return Some(Refusal::Memory);
+        }
+        let longest = tracks.iter().map(|track| track.segments.len()).max();
+        longest
+            .filter(|count| *count > most)
+            .map(|_| Refusal::Breaks)
     }
 
     /// How long a listing fits into memory, together with what is held for
@@ -79,16 +100,20 @@ impl Listing {
     }
 }
 
-/// Whether the listing may begin after `number`: enough is left in each track.
+/// Whether the listing may begin after `number`: enough is left in each track
+/// that had begun by then, also in one that is behind the others.
 fn may_go(tracks: &[TrackCutter], number: u64, wanted: Duration) -> bool {
-    let mut lists = tracks.iter().filter(|track| has(track, number)).peekable();
+    let mut lists = tracks
+        .iter()
+        .filter(|track| begin(track) <= number)
+        .peekable();
     lists.peek().is_some() && lists.all(|track| length_from(track, number + 1) >= wanted)
 }
 
-fn has(track: &TrackCutter, number: u64) -> bool {
+/// The number of a track's first segment that is held, or will be.
+fn begin(track: &TrackCutter) -> u64 {
     let first = track.segments.front().map(|segment| segment.number);
-    let last = track.segments.back().map(|segment| segment.number);
-    first.is_some_and(|first| first <= number) && last.is_some_and(|last| last >= number)
+    first.unwrap_or(track.cut.number)
 }
 
 /// The number of the oldest segment that is held.
@@ -134,3 +159,14 @@ fn drop_number(tracks: &mut [TrackCutter], number: u64) {
 fn memory(tracks: &[TrackCutter]) -> u64 {
     tracks.iter().map(TrackCutter::memory).sum()
 }
+
+/// How many segments of one track are held at most, if `listing` is listed:
+/// as many as fit, and many times more for those that end early.
+fn most_segments(listing: Duration, segment: Duration) -> usize {
+    let even = listing.as_nanos() * 2 / segment.as_nanos().max(1);
+    let most = even.saturating_mul(EARLY).saturating_add(64);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// Segments may be so many times shorter than they should be, on average.
+const EARLY: u128 = 16;

@@ -15,34 +15,43 @@ pub(super) fn bit_rate(segments: &[Arc<Segment>], target: Duration) -> BitRate {
         .filter(|segment| !segment.gap && segment.duration > 0)
         .map(|segment| (segment.bytes(), segment.length()))
         .collect();
-    let average = rate(sizes.iter().copied());
-    let mut peak = 0;
-    for first in 0..sizes.len() {
-        let mut length = Duration::ZERO;
-        let run = sizes.get(first..).unwrap_or_default();
-        for (count, (_, duration)) in run.iter().enumerate() {
-            length += *duration;
-            if length > target * 3 / 2 {
+    let (shortest, longest) = (target / 2, target * 3 / 2);
+    let without = |(bytes, length): (u64, Duration), at: usize| {
+        let (size, duration) = sizes.get(at).copied().unwrap_or_default();
+        (bytes - size, length.saturating_sub(duration))
+    };
+    let mut all = (0, Duration::ZERO);
+    // The longest run that ends here, and where it begins.
+    let (mut run, mut begin) = (all, 0);
+    let (mut peak, mut single) = (0, 0);
+    for (end, (size, duration)) in sizes.iter().enumerate() {
+        all = (all.0 + size, all.1 + *duration);
+        single = single.max(rate((*size, *duration)));
+        run = (run.0 + size, run.1 + *duration);
+        while run.1 > longest && begin < end {
+            run = without(run, begin);
+            begin += 1;
+        }
+        let (mut part, mut from) = (run, begin);
+        while part.1 >= shortest && part.1 <= longest {
+            peak = peak.max(rate(part));
+            if from == end {
                 break;
             }
-            if length >= target / 2 {
-                peak = peak.max(rate(run.iter().copied().take(count + 1)));
-            }
+            part = without(part, from);
+            from += 1;
         }
     }
     // Nothing of that length yet, or a single segment that is longer.
-    let single = sizes.iter().map(|size| rate([*size].into_iter())).max();
-    let peak = if peak == 0 { single.unwrap_or(0) } else { peak };
+    let peak = if peak == 0 { single } else { peak };
+    let average = rate(all);
     BitRate {
         peak: peak.max(average),
         average,
     }
 }
 
-fn rate(sizes: impl Iterator<Item = (u64, Duration)>) -> u64 {
-    let (bytes, length) = sizes.fold((0, Duration::ZERO), |(bytes, length), size| {
-        (bytes + size.0, length + size.1)
-    });
+fn rate((bytes, length): (u64, Duration)) -> u64 {
     let bits = u128::from(bytes) * 8 * 1_000_000_000;
     let rate = bits.checked_div(length.as_nanos()).unwrap_or(0);
     u64::try_from(rate).unwrap_or(u64::MAX)
@@ -104,3 +113,98 @@ const USUAL: [(u32, u32); 14] = [
     (60, 1),
     (120, 1),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rillcast_core::{MediaParams, Timescale, TrackId, VideoParams};
+
+    use super::*;
+    use crate::cmaf::snapshot::Part;
+    use crate::codec::AVC;
+
+    /// A segment of so many bytes and frames that lasts so many milliseconds.
+    fn segment(bytes: u64, samples: u32, millis: u64) -> Arc<Segment> {
+        let part = Part {
+            index: 0,
+            start: 0,
+            duration: millis,
+            independent: true,
+            samples,
+            received: Instant::now(),
+            slices: Arc::new([]),
+            bytes,
+        };
+        Arc::new(Segment {
+            number: 0,
+            timescale: Timescale::MILLIS,
+            start: 0,
+            duration: millis,
+            presentation: 0,
+            time: 0,
+            discontinuity: false,
+            discontinuity_sequence: 0,
+            config: 0,
+            independent: true,
+            gap: false,
+            parts: vec![Arc::new(part)],
+            complete: true,
+        })
+    }
+
+    #[test]
+    fn the_peak_is_that_of_runs_of_about_a_target_duration() {
+        let target = Duration::from_secs(2);
+        // Bytes and milliseconds of each segment; kilobits of peak and average.
+        for (segments, peak, average) in [
+            (&[][..], 0, 0),
+            (&[(250_000, 2_000)], 1_000, 1_000),
+            (
+                &[(250_000, 2_000), (500_000, 2_000), (250_000, 2_000)],
+                2_000,
+                1_333,
+            ),
+            // A burst that is too short to count by itself.
+            (
+                &[(1_000, 500), (250_000, 500), (1_000, 500), (1_000, 500)],
+                2_008,
+                1_012,
+            ),
+            // Longer than any run may be: what there is.
+            (&[(1_000_000, 8_000)], 1_000, 1_000),
+            (&[(100, 100)], 8, 8),
+        ] {
+            let made: Vec<_> = segments.iter().map(|(b, ms)| segment(*b, 1, *ms)).collect();
+            let rate = bit_rate(&made, target);
+            assert_eq!(
+                (rate.peak / 1_000, rate.average / 1_000),
+                (peak, average),
+                "{segments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn frame_rates_are_those_that_the_frames_show() {
+        let track = |stated: Option<FrameRate>| {
+            let video = VideoParams::new(640, 360).with_frame_rate(stated);
+            Track::new(TrackId(0), AVC, Timescale::VIDEO, MediaParams::Video(video))
+        };
+        let ntsc = FrameRate::new(30_000, 1_001);
+        for (stated, frames, millis, want) in [
+            (None, 60, 2_002, ntsc),
+            (None, 60, 2_000, FrameRate::new(30, 1)),
+            (None, 15, 500, FrameRate::new(30, 1)),
+            (ntsc, 15, 501, ntsc),
+            (ntsc, 50, 2_000, FrameRate::new(25, 1)),
+            (None, 35, 2_000, FrameRate::new(17_500, 1_000)),
+            (ntsc, 0, 0, ntsc),
+            (None, 0, 0, None),
+        ] {
+            let made = [segment(1, frames, millis)];
+            let rate = frame_rate(&track(stated), &made);
+            assert_eq!(rate, want, "{frames} in {millis} ms, stated {stated:?}");
+        }
+    }
+}

@@ -296,8 +296,7 @@ impl Segmenter {
             self.counters.skipped_frames += 1;
             return;
         };
-        let scale = self.tracks.get(index).map(|track| track.track().timescale);
-        if !scale.is_some_and(|scale| is_sane(frame.dts, scale)) {
+        if !self.is_usable(index, &frame) {
             self.counters.skipped_frames += 1;
             return;
         }
@@ -324,6 +323,15 @@ impl Segmenter {
             self.drain(index);
         }
         self.tidy();
+    }
+
+    /// Whether a frame can have a place in its track. From a timeline, all have.
+    fn is_usable(&self, index: usize, frame: &Frame) -> bool {
+        self.tracks.get(index).is_some_and(|track| {
+            let scale = track.track().timescale;
+            let back = track.cutter.end().saturating_sub(frame.dts);
+            is_sane(frame.dts, scale) && back <= scale.from_duration(breaks::LONGEST_STEP)
+        })
     }
 
     /// Gives the frames that wait to the segments that they belong to.
@@ -408,8 +416,8 @@ impl Segmenter {
         if !(grown || full) || !matches!(self.phase, Phase::Cutting) {
             return;
         }
-        if !self.listing.update(&mut self.tracks, self.target) {
-            self.refuse();
+        if let Err(refusal) = self.listing.update(&mut self.tracks, self.target) {
+            self.refuse(refusal);
         }
     }
 

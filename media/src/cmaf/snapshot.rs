@@ -62,6 +62,9 @@ pub enum State {
 pub enum Refusal {
     /// Three target durations of it do not fit into `cmaf.memory`.
     Memory,
+    /// Its time or its configuration breaks so often that three target
+    /// durations of it are too many segments.
+    Breaks,
     /// It has no track that CMAF can carry.
     NoTrack,
 }
@@ -232,6 +235,7 @@ impl Refusal {
             Self::Memory => {
                 "three target durations do not fit into cmaf.memory: raise it, or lower the bit rate or the keyframe interval"
             }
+            Self::Breaks => "its time or configuration breaks many times a second",
             Self::NoTrack => "no track has a codec that CMAF can carry here",
         }
     }

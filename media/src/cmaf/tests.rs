@@ -3,6 +3,7 @@
 
 mod random;
 mod scene;
+mod whole;
 
 use rillcast_core::{ByteSize, Discontinuity, DiscontinuityCause, HumanDuration};
 use std::time::Duration;

@@ -38,7 +38,7 @@ pub(super) struct TrackCutter {
     pub(super) cutter: PartCutter,
     /// The part target as it was first measured; never changes.
     pub(super) part_target: Duration,
-    inits: Vec<Arc<Init>>,
+    inits: Vec<HeldInit>,
     next_init: u32,
     config: u32,
     fragments: u32,
@@ -62,6 +62,8 @@ pub(super) struct TrackCutter {
     pub(super) stalled: bool,
     /// Nothing is of use before a keyframe.
     pub(super) needs_key: bool,
+    /// The decode time of the last frame that came.
+    pub(super) last_dts: Option<i64>,
     /// Time broke: the next frame stands where it says.
     pub(super) fresh: bool,
     /// Bytes of all parts that are held, with what they cost beside.
@@ -74,6 +76,13 @@ pub(super) struct TrackCutter {
     view: Option<Arc<TrackWindow>>,
     list: Option<Listing>,
     drafts: Vec<Draft>,
+}
+
+/// An initialisation segment, and how many segments need it.
+#[derive(Debug)]
+struct HeldInit {
+    init: Arc<Init>,
+    segments: usize,
 }
 
 /// The segment that is being cut.
@@ -123,6 +132,7 @@ impl TrackCutter {
             arrived: now,
             stalled: false,
             needs_key: kind == MediaKind::Video,
+            last_dts: None,
             fresh: true,
             held: 0,
             failed: 0,
@@ -159,19 +169,23 @@ impl TrackCutter {
                 u64::try_from(typical).unwrap_or(1),
             );
             self.cutter.rescale(rule, convert);
+            self.last_dts = None;
         }
-        if let Some(known) = self.inits.iter().find(|init| init.bytes == bytes) {
-            self.config = known.id;
+        let known = self.inits.iter().find(|held| held.init.bytes == bytes);
+        if let Some(known) = known {
+            self.config = known.init.id;
         } else {
             self.config = self.next_init;
             self.next_init += 1;
             self.held += size(bytes.len());
-            self.inits.push(Arc::new(Init {
+            let init = Arc::new(Init {
                 id: self.config,
                 track: Arc::clone(&track),
                 bytes,
-            }));
+            });
+            self.inits.push(HeldInit { init, segments: 0 });
         }
+        self.drop_unused_inits();
         self.track = track;
         Ok(())
     }
@@ -181,7 +195,8 @@ impl TrackCutter {
         if self.unusable {
             return true;
         }
-        let current = self.inits.iter().find(|init| init.id == self.config);
+        let mut inits = self.inits.iter().map(|held| &held.init);
+        let current = inits.find(|init| init.id == self.config);
         match fmp4::init(track) {
             Ok(bytes) => current.is_none_or(|init| init.bytes != bytes),
             Err(_) => true,
@@ -432,6 +447,8 @@ impl TrackCutter {
     }
 
     fn push_segment(&mut self, segment: Segment) {
+        self.count_init(segment.config, 1);
+        self.held += SEGMENT;
         self.segments.push_back(Arc::new(segment));
         self.view = None;
         self.list = None;
@@ -461,23 +478,32 @@ impl TrackCutter {
         let Some(segment) = self.segments.pop_front() else {
             return;
         };
+        self.held = self.held.saturating_sub(SEGMENT);
         for part in &segment.parts {
             let cost = part.bytes + size(part.slices.len()) * SLICE;
             self.held = self.held.saturating_sub(cost);
         }
-        let needed =
-            |id| id == self.config || self.segments.iter().any(|segment| segment.config == id);
-        let before = self.inits.len();
-        let mut freed = 0;
-        self.inits.retain(|init| {
-            let keep = needed(init.id);
-            freed += if keep { 0 } else { size(init.bytes.len()) };
-            keep
-        });
-        debug_assert!(self.inits.len() <= before);
-        self.held = self.held.saturating_sub(freed);
+        self.count_init(segment.config, -1);
+        self.drop_unused_inits();
         self.view = None;
         self.list = None;
+    }
+
+    fn count_init(&mut self, id: u32, change: isize) {
+        if let Some(held) = self.inits.iter_mut().find(|held| held.init.id == id) {
+            held.segments = held.segments.saturating_add_signed(change);
+        }
+    }
+
+    /// Lets go of initialisation segments that no segment needs any more.
+    fn drop_unused_inits(&mut self) {
+        let (config, mut freed) = (self.config, 0);
+        self.inits.retain(|held| {
+            let keep = held.segments > 0 || held.init.id == config;
+            freed += if keep { 0 } else { size(held.init.bytes.len()) };
+            keep
+        });
+        self.held = self.held.saturating_sub(freed);
     }
 
     /// Lets go of all media, and of what is not cut yet.
@@ -487,7 +513,8 @@ impl TrackCutter {
         while !self.segments.is_empty() {
             self.drop_oldest();
         }
-        self.held = self.inits.iter().map(|init| size(init.bytes.len())).sum();
+        let inits = self.inits.iter().map(|held| size(held.init.bytes.len()));
+        self.held = inits.sum();
         self.waiting.clear();
         self.waiting_bytes = 0;
         self.cuts.clear();
@@ -534,3 +561,6 @@ const MOST_DELAY: Duration = Duration::from_secs(2);
 /// What a slice costs beside its bytes: its handle, its sample and its share
 /// of the allocation's head. Without it, streams of tiny frames would be free.
 const SLICE: u64 = 96;
+
+/// The same for a segment with its part.
+const SEGMENT: u64 = 512;

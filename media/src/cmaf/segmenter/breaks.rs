@@ -101,9 +101,15 @@ impl Segmenter {
         track.arrived = now;
         let settled = track.cutter.pending().is_none() && track.waiting.is_empty();
         let typical = i64::try_from(track.cutter.rule.typical).unwrap_or(i64::MAX);
-        let hole = frame.dts.saturating_sub(track.cutter.end()) > typical;
         let begun = !track.segments.is_empty() || track.is_open();
-        let holed = settled && hole && begun && !track.fresh;
+        let last = track.last_dts.replace(frame.dts).unwrap_or(frame.dts);
+        let hole = if settled {
+            frame.dts.saturating_sub(track.cutter.end()) > typical
+        } else {
+            // A timeline announces this; who publishes without one may not.
+            frame.dts.saturating_sub(last) > track.track().timescale.from_duration(LONGEST_STEP)
+        };
+        let holed = hole && begun && !track.fresh;
         let changed = track.changed.take();
         if holed || changed.is_some() {
             self.break_off(now, false);
@@ -184,3 +190,7 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// The same for tracks with very long frames.
 const LONGEST_STALL: Duration = Duration::from_secs(5);
+
+/// Times that step on by more than this have broken. A timeline lets no step of
+/// more than a second pass.
+pub(super) const LONGEST_STEP: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! Streams that do not fit into memory.
+//! Streams that are not packaged, since not enough of them can be held.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use crate::cmaf::part::length;
 use crate::cmaf::snapshot::Refusal;
 
 impl Segmenter {
-    /// Stops packaging: three target durations do not fit into memory.
-    pub(super) fn refuse(&mut self) {
+    /// Stops packaging: three target durations cannot be held.
+    pub(super) fn refuse(&mut self, why: Refusal) {
         tracing::warn!(
             stream = %self.key,
             memory = %self.config.memory,
-            "the stream is not packaged: {}", Refusal::Memory.reason()
+            "the stream is not packaged: {}", why.reason()
         );
         if self.used {
             // What was begun is lost: its number must not come to hold anything else.
@@ -25,7 +25,7 @@ impl Segmenter {
             track.begin(self.cut);
         }
         self.phase = Phase::Refused {
-            why: Refusal::Memory,
+            why,
             bytes: 0,
             since: None,
         };

@@ -23,6 +23,8 @@ enum Act {
     Break(u16, u8),
     /// Another configuration.
     Configure(bool),
+    /// Pictures of a second video track join those of `Both`, or leave.
+    Second(bool),
     /// The packager was too slow.
     Lost,
     /// A picture with a time that makes no sense.
@@ -38,6 +40,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0..4_000_u16, any::<bool>()).prop_map(|(ms, shown)| Act::Silence(ms, shown)),
         2 => (0..5_000_u16, 0..4_u8).prop_map(|(ms, cause)| Act::Break(ms, cause)),
         2 => any::<bool>().prop_map(Act::Configure),
+        1 => any::<bool>().prop_map(Act::Second),
         1 => Just(Act::Lost),
     ]
 }
@@ -54,12 +57,20 @@ struct Source {
     since_key: u32,
     sent: u64,
     seed: u64,
+    second: bool,
 }
 
 impl Source {
     fn new(config: CmafConfig) -> Self {
+        Self::begun(config, true)
+    }
+
+    /// Without `video` that track is described by an act, if at all.
+    fn begun(config: CmafConfig, video: bool) -> Self {
         let mut run = Run::new(config);
-        run.feed(0.0, Event::Track(video_track(VIDEO)));
+        if video {
+            run.feed(0.0, Event::Track(video_track(VIDEO)));
+        }
         run.feed(0.0, Event::Track(audio_track(AUDIO, 48_000)));
         Self {
             run,
@@ -70,6 +81,7 @@ impl Source {
             since_key: 0,
             sent: 0,
             seed: 1,
+            second: false,
         }
     }
 
@@ -96,6 +108,19 @@ impl Source {
         self.video += i64::try_from(millis.max(1)).unwrap() * 1_000_000;
         self.pictures += 1;
         self.since_key = if keyframe { 1 } else { self.since_key + 1 };
+    }
+
+    /// A picture of the second track, half a frame after the last of the first.
+    fn second_picture(&mut self, keyframe: bool) {
+        let dts = (self.video - 20_000_000) / 1_000_000 * 90;
+        self.feed(Sent {
+            track: SECOND,
+            dts,
+            pts: dts,
+            keyframe,
+            duration: 0,
+            payload: vec![2; 300].into(),
+        });
     }
 
     fn sound(&mut self) {
@@ -140,6 +165,9 @@ impl Source {
                     if self.video <= self.audio {
                         let key = self.since_key >= u32::from(gop) || self.pictures == 0;
                         self.picture(40, key);
+                        if self.second {
+                            self.second_picture(key);
+                        }
                     } else {
                         self.sound();
                     }
@@ -177,6 +205,12 @@ impl Source {
                 };
                 self.run.feed(self.at, Event::Track(track));
             }
+            Act::Second(on) => {
+                if on {
+                    self.run.feed(self.at, Event::Track(video_track(SECOND)));
+                }
+                self.second = on;
+            }
             Act::Lost => self.run.feed(self.at, Event::Lost(7)),
             Act::Wild(dts) => self.feed(Sent {
                 track: if dts % 2 == 0 { VIDEO } else { AUDIO },
@@ -193,7 +227,7 @@ impl Source {
     fn finish(mut self) -> Run {
         self.run.end();
         let counters = self.run.last.counters;
-        let seen: usize = ["v0", "a1"]
+        let seen: usize = ["v0", "a1", "v2"]
             .map(|name| self.run.samples(name).len())
             .iter()
             .sum();
@@ -208,6 +242,8 @@ impl Source {
     }
 }
 
+const SECOND: TrackId = TrackId(2);
+
 fn config(segment: u64, part: u64, window: u64) -> CmafConfig {
     let config = CmafConfig {
         segment_duration: HumanDuration::from_millis(segment),
@@ -221,7 +257,7 @@ fn config(segment: u64, part: u64, window: u64) -> CmafConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     /// Any stream that a timeline can yield is cut lawfully, and wholly.
     #[test]
@@ -230,8 +266,9 @@ proptest! {
         segment in 500..6_000_u64,
         part in 20..1_000_u64,
         window in 1..60_u64,
+        described in prop::bool::weighted(0.8),
     ) {
-        let mut source = Source::new(config(segment, part, window));
+        let mut source = Source::begun(config(segment, part, window), described);
         for act in &acts {
             source.act(act);
         }

@@ -57,7 +57,11 @@ impl TrackCutter {
             segments: listing.segments,
             open,
             next: (self.cut.number, u32::try_from(next).unwrap_or(u32::MAX)),
-            inits: self.inits.iter().cloned().collect(),
+            inits: self
+                .inits
+                .iter()
+                .map(|held| Arc::clone(&held.init))
+                .collect(),
             bit_rate: listing.bit_rate,
             frame_rate: listing.frame_rate,
             discontinuities: self.cut.sequence - u64::from(self.cut.discontinuity),
