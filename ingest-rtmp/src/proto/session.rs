@@ -159,6 +159,8 @@ impl Session {
         if matches!(self.publish, Publish::Live { .. }) {
             self.deadline = now + self.limits.idle_timeout;
         }
+        // A driver that always has something to read may never come to its timer.
+        self.handle_timeout(now)?;
         loop {
             // Before each message, whether the one before gave an event or not.
             if self.out.len() > self.limits.max_write_buffer {

@@ -16,6 +16,11 @@ fn time_runs_out() {
         pair.session.handle_timeout(pair.now),
         Err(SessionError::HandshakeTimeout(limits.handshake_timeout))
     );
+    assert_eq!(
+        pair.feed(&[0x42]),
+        Err(SessionError::HandshakeTimeout(limits.handshake_timeout)),
+        "neither do they when nobody looks at the timer"
+    );
 
     let mut pair = Pair::live();
     for _ in 0..3 {
