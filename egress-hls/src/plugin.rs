@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rillcast_core::{BoxError, Egress, EgressContext, SharedSection, StreamEvent, StreamHandle};
+use rillcast_core::{
+    BoxError, Egress, EgressContext, SharedSection, StreamEvent, StreamHandle, Viewers,
+};
 use rillcast_media::cmaf::{self, CmafConfig, Serve, Start, Store};
 use tokio::time::MissedTickBehavior;
 
@@ -63,8 +65,11 @@ impl Egress for Hls {
 
 rillcast_core::register_egress!(Hls);
 
-/// Starts packaging a stream, unless that is left to the first request.
+/// Begins to count a stream's viewers, and to package it, unless that is left
+/// to the first request.
 fn open(cx: &EgressContext, store: &Store, handle: &StreamHandle) {
+    // From now on it is known how many watch: nobody.
+    handle.slot(Viewers::new);
     match cx.stream_settings::<CmafConfig>("cmaf", handle.key()) {
         Ok(config) if config.start == Start::Always => {
             store.open(handle, &config, Instant::now());

@@ -1,6 +1,8 @@
 //! What viewers see over a stream's life: its begin, its tracks, a reconnect,
 //! its end, and the life after.
 
+use std::time::Duration;
+
 use http::header::RETRY_AFTER;
 use m3u8_rs::{MasterPlaylist, Playlist, parse_playlist_res};
 use rillcast_core::{CloseReason, MediaKind, Viewers};
@@ -201,12 +203,19 @@ async fn an_ended_session_stays_complete_and_its_successor_is_another() {
 async fn viewers_are_those_who_ask_for_media_playlists() {
     let server = Server::start().await;
     let mut clip = Clip::new(server.publish(KEY).await);
-    clip.publish_until(6_000).await;
-    let paths = server.media_playlists().await;
     let viewers = || {
         let counted = server.handle().existing_slot::<Viewers>();
         counted.map(|viewers| viewers.count(std::time::Instant::now()))
     };
+    let nobody = async {
+        while viewers() != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let counted = tokio::time::timeout(Duration::from_secs(10), nobody).await;
+    counted.expect("nobody is not counted as nobody");
+    clip.publish_until(6_000).await;
+    let paths = server.media_playlists().await;
     for (agent, want) in [("a", 1), ("a", 1), ("b", 2)] {
         for path in &paths {
             let request = Request::get(path).header(http::header::USER_AGENT, agent);
