@@ -134,12 +134,18 @@ impl Settings {
     /// taken as text, so that `2s` and `0.0.0.0:80` need no quotes.
     ///
     /// # Errors
-    /// If the path is empty, or leads through a value that is no section.
+    /// If the path is empty, or leads through a value that is no section or to
+    /// the settings of single streams.
     pub fn set(&mut self, path: &str, value: &str, origin: Origin) -> Result<(), SettingsError> {
         let value = parse_value(value);
         let mut parts = path.split('.').peekable();
         if path.split('.').any(str::is_empty) {
             let message = format!("\"{path}\" names no key: write section.key, like server.listen");
+            return Err(SettingsError::new(origin, message));
+        }
+        if parts.peek() == Some(&"stream") {
+            let message = "settings of single streams can only be written in a file, below \
+                           [[stream]]";
             return Err(SettingsError::new(origin, message));
         }
         let mut table = &mut self.root;
@@ -366,10 +372,11 @@ impl Section {
                 }
                 let known = rest.trim_start_matches(", expected").trim();
                 let known = known.trim_start_matches("one of ").replace('`', "");
-                let message = format!(
-                    "unknown key \"{}.{path}\": remove it, or write one of: {known}",
-                    self.name
-                );
+                let mend = match known.as_str() {
+                    ", there are no fields" => "remove it: there is nothing to set".to_owned(),
+                    known => format!("remove it, or write one of: {known}"),
+                };
+                let message = format!("unknown key \"{}.{path}\": {mend}", self.name);
                 return SettingsError::new(self.origin(&path), message);
             }
             let message = format!("{}: {message}", join(&self.name, &path));

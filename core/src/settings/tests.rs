@@ -112,6 +112,20 @@ fn errors_name_the_variable_or_the_flag() {
         "{text}"
     );
 
+    let flag = Origin::Flag("--set stream.0.match".into());
+    let error = Settings::new().set("stream.0.match", "a/*", flag);
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("only be written in a file"), "{text}");
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Bare {}
+    let settings = Settings::from_toml("[bare]\nkey = 1\n", "f").unwrap();
+    let error = settings.section("bare").unwrap().read::<Bare>();
+    let text = error.unwrap_err().to_string();
+    let want = "f line 2: unknown key \"bare.key\": remove it: there is nothing to set";
+    assert_eq!(text, want);
+
     // A key where there is none, set where a file has no header to point at.
     let mut settings = Settings::new();
     let flag = |path: &str| Origin::Flag(format!("--set {path}"));
