@@ -4,6 +4,9 @@
 //! debug builds. It judges by the snapshots alone: no knowledge of how they
 //! were made goes into it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -352,6 +355,14 @@ fn check_growth(place: Place<'_>, old: &Segment, new: &Segment) -> Result<(), Vi
         old.discontinuity,
     )?;
     place.equal("its configuration stays", new.config, old.config)?;
+    if !old.complete && new.complete {
+        let kept = new.parts.len() > old.parts.len();
+        place.holds(
+            "the part that was to come next comes",
+            kept,
+            new.parts.len(),
+        )?;
+    }
     if old.complete {
         place.equal(
             "a complete segment stays as it is",

@@ -82,6 +82,11 @@ impl PartCutter {
         self.pending.as_ref()
     }
 
+    /// Whether there are samples in the open part beside the pending frame.
+    pub(super) fn has_draft(&self) -> bool {
+        !self.draft.samples.is_empty()
+    }
+
     /// The end of the last sample.
     pub(super) const fn end(&self) -> i64 {
         self.end

@@ -269,6 +269,7 @@ impl Segmenter {
             };
             if **known.track() == *track {
                 known.changed = None;
+                known.unusable = false;
             } else if known.needs_init(&track) {
                 known.changed = Some(track);
             } else {
@@ -373,6 +374,9 @@ impl Segmenter {
     fn advance(&mut self, time: i64) {
         self.next_number(time, false);
         let limit = self.limit();
+        // A track that is silent may go on with frames from here.
+        let lead = self.lead.index.and_then(|lead| self.tracks.get(lead));
+        let reached = time.saturating_sub(lead.map_or(0, TrackCutter::ahead));
         for (index, track) in self.tracks.iter_mut().enumerate() {
             if self.lead.index == Some(index) {
                 if !track.is_open() {
@@ -383,7 +387,7 @@ impl Segmenter {
                     track.finish(Next::Unknown, cut.time, limit);
                     track.begin(cut);
                 }
-                track.finish(Next::Unknown, time, limit);
+                track.finish(Next::Unknown, reached, limit);
                 track.begin(self.cut);
             } else {
                 track.cuts.push_back(self.cut);

@@ -296,7 +296,8 @@ impl TrackWindow {
     pub fn discontinuity_sequence(&self) -> u64 {
         let first = self.listed().first().or(self.open.as_ref());
         first.map_or(self.discontinuities, |segment| {
-            segment.discontinuity_sequence - u64::from(segment.discontinuity)
+            let own = u64::from(segment.discontinuity);
+            segment.discontinuity_sequence.saturating_sub(own)
         })
     }
 

@@ -1,19 +1,16 @@
 //! The segmenter on synthetic streams: one table for what an encoder may do,
 //! and the cases that need more than a row.
 
+mod breaks;
 mod random;
-mod scene;
+pub(super) mod scene;
 mod whole;
 
-use rillcast_core::{ByteSize, Discontinuity, DiscontinuityCause, HumanDuration};
+use rillcast_core::{ByteSize, HumanDuration};
 use std::time::Duration;
 
 use super::*;
 use scene::{AUDIO, Event, Pictures, Run, Scene, Sound, VIDEO};
-
-fn break_of(cause: DiscontinuityCause) -> Discontinuity {
-    Discontinuity::new(cause, Duration::ZERO)
-}
 
 #[test]
 fn every_usual_stream_is_cut_evenly_and_exactly() {
@@ -59,6 +56,10 @@ fn every_usual_stream_is_cut_evenly_and_exactly() {
                     }
                 }
                 check_alignment(&run, &what);
+                let [video, audio] = ["v0", "a1"].map(|name| run.last.track(name).unwrap());
+                let targets = [video, audio].map(|track| track.part_target_duration);
+                assert!(targets[1] <= targets[0], "{what}: {targets:?}");
+                assert_eq!(audio.part_target % 1_024, 0, "{what}");
                 assert!(run.part_delay < 0.15, "{what}: {}", run.part_delay);
             }
         }
@@ -266,161 +267,6 @@ fn interleaving_by_up_to_a_second_moves_no_frame() {
         run.check_exact("a1", &scene, AUDIO);
         check_alignment(&run, &format!("skew {skew}"));
     }
-}
-
-#[test]
-fn a_reconnect_goes_on_in_numbers_behind_one_discontinuity() {
-    let take = |seconds| {
-        Scene::new(
-            Some(Pictures::new((25, 1), 50, seconds)),
-            Some(Sound::new(48_000, seconds)),
-        )
-        .sorted()
-    };
-    for pause in [0.2, 4.0] {
-        let cause = break_of(DiscontinuityCause::Reconnect);
-        let scene = take(9.1)
-            .then(pause, cause, take(10.0))
-            .then(pause, cause, take(10.0));
-        let run = scene.run();
-        run.check_exact("v0", &scene, VIDEO);
-        run.check_exact("a1", &scene, AUDIO);
-        assert_eq!(run.last.counters.discontinuities, 2);
-        for name in ["v0", "a1"] {
-            let broken: Vec<_> = run
-                .of(name)
-                .into_iter()
-                .filter(|s| s.discontinuity)
-                .collect();
-            assert_eq!(broken.len(), 2, "{name}");
-            assert!(broken[0].start > broken[0].timescale.from_duration(Duration::from_secs(19)));
-            assert!(run.of(name).iter().all(|segment| segment.config == 0));
-        }
-        assert_eq!(run.last.counters.stalls, if pause > 1.0 { 2 } else { 0 });
-    }
-}
-
-#[test]
-fn a_publisher_that_is_lost_closes_its_segment_after_a_second() {
-    let scene = Scene::new(
-        Some(Pictures::new((25, 1), 50, 7.0)),
-        Some(Sound::new(48_000, 7.0)),
-    );
-    let mut run = scene.run_open(CmafConfig::default());
-    let before = run.last.track("v0").unwrap().segments.len();
-    run.wait(0.5);
-    assert_eq!(run.last.track("v0").unwrap().segments.len(), before);
-    run.wait(0.8);
-    for name in ["v0", "a1"] {
-        let track = run.last.track(name).unwrap();
-        assert_eq!(track.segments.len(), 4, "{name}");
-        assert!(track.open.is_none());
-        assert_eq!(track.next, (5, 0));
-    }
-    run.check_exact("v0", &scene, VIDEO);
-    run.check_exact("a1", &scene, AUDIO);
-    let length = run.lengths("v0")[3];
-    assert!(
-        (length - 1.0).abs() < 1e-6,
-        "the last sample as the one before: {length}"
-    );
-}
-
-#[test]
-fn a_stall_that_time_does_not_show_goes_on_without_a_discontinuity() {
-    // The network held everything back for 1.5 s; the times are even.
-    let mut scene = Scene::new(
-        Some(Pictures::new((25, 1), 50, 20.0)),
-        Some(Sound::new(48_000, 20.0)),
-    )
-    .sorted();
-    for (at, _) in &mut scene.events {
-        if (9.3..10.8).contains(at) {
-            *at = 10.8;
-        }
-    }
-    let run = scene.run();
-    run.check_exact("v0", &scene, VIDEO);
-    run.check_exact("a1", &scene, AUDIO);
-    let counters = run.last.counters;
-    assert_eq!((counters.stalls, counters.discontinuities), (1, 0));
-}
-
-#[test]
-fn while_video_stalls_audio_goes_on_and_video_shows_gaps() {
-    let mut scene = Scene::new(
-        Some(Pictures::new((25, 1), 50, 30.0)),
-        Some(Sound::new(48_000, 30.0)),
-    )
-    .sorted();
-    scene.events.retain(|(at, event)| {
-        !(10.4..18.0).contains(at) || !matches!(event, Event::Frame(sent) if sent.track == VIDEO)
-    });
-    // The timeline announces it when the picture comes back.
-    let back = scene.events.iter().position(|(at, event)| {
-        *at >= 18.0 && matches!(event, Event::Frame(sent) if sent.track == VIDEO)
-    });
-    let gap = Event::Discontinuity(break_of(DiscontinuityCause::Gap));
-    scene.events.insert(back.unwrap(), (18.0, gap));
-    let run = scene.run();
-    run.check_exact("v0", &scene, VIDEO);
-    run.check_exact("a1", &scene, AUDIO);
-    let gaps = run.of("v0").iter().filter(|segment| segment.gap).count();
-    assert!((3..=5).contains(&gaps), "{gaps}");
-    assert_eq!(run.last.counters.discontinuities, 1);
-    assert!(run.lengths("a1").iter().all(|length| *length <= 2.1));
-}
-
-#[test]
-fn a_change_of_configuration_is_a_discontinuity_with_a_new_init() {
-    let first = Scene::new(
-        Some(Pictures::new((25, 1), 50, 10.0)),
-        Some(Sound::new(48_000, 30.0)),
-    );
-    let mut again = Pictures::new((25, 1), 50, 30.0);
-    again.from = 10.0;
-    let mut scene = first.with_pictures(&again).sorted();
-    let mut changes = 0;
-    for (at, event) in &mut scene.events {
-        if let Event::Track(track) = event
-            && track.id == VIDEO
-            && *at >= 10.0
-        {
-            *track = scene::other_video_track(VIDEO);
-            changes += 1;
-        }
-    }
-    assert_eq!(changes, 1);
-    // The same once more is no change.
-    scene.push(20.0, Event::Track(scene::other_video_track(VIDEO)));
-    let run = scene.run();
-    run.check_exact("v0", &scene, VIDEO);
-    run.check_exact("a1", &scene, AUDIO);
-    let counters = run.last.counters;
-    assert_eq!((counters.config_changes, counters.discontinuities), (1, 1));
-    let configs: Vec<u32> = run.of("v0").iter().map(|segment| segment.config).collect();
-    assert!(configs.is_sorted() && configs.contains(&0) && configs.contains(&1));
-    assert!(run.of("a1").iter().all(|segment| segment.config == 0));
-    let track = run.last.track("v0").unwrap();
-    assert_ne!(track.init(0).unwrap().bytes, track.init(1).unwrap().bytes);
-}
-
-#[test]
-fn what_the_packager_lost_is_a_discontinuity() {
-    let mut scene = Scene::new(
-        Some(Pictures::new((25, 1), 50, 20.0)),
-        Some(Sound::new(48_000, 20.0)),
-    )
-    .sorted();
-    scene
-        .events
-        .retain(|(at, event)| !(9.0..12.0).contains(at) || matches!(event, Event::Track(_)));
-    let at = scene.events.iter().position(|(at, _)| *at >= 12.0).unwrap();
-    scene.events.insert(at, (12.0, Event::Lost(215)));
-    let run = scene.run();
-    run.check_exact("v0", &scene, VIDEO);
-    let counters = run.last.counters;
-    assert_eq!((counters.lost_frames, counters.discontinuities), (215, 1));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One track of the window while it is cut: its parts, its open segment, the
-//! segments that it holds. What it shows of them is made in `view`.
+//! segments that it holds. What it keeps is in `held`, what it shows in `view`.
 
+mod held;
 mod view;
 
 use std::collections::VecDeque;
@@ -11,8 +12,9 @@ use rillcast_core::{Frame, MediaKind, Track, TrackId};
 
 use super::part::{Draft, Next, PartCutter, Verdict, length};
 use super::rule::PartRule;
-use super::snapshot::{Init, Part, Segment, TrackWindow};
+use super::snapshot::{Part, Segment, TrackWindow};
 use crate::fmp4::{self, FragmentHeader};
+use held::{HeldInit, SLICE, size};
 use view::Listing;
 
 /// Where a segment of all tracks begins.
@@ -76,13 +78,6 @@ pub(super) struct TrackCutter {
     view: Option<Arc<TrackWindow>>,
     list: Option<Listing>,
     drafts: Vec<Draft>,
-}
-
-/// An initialisation segment, and how many segments need it.
-#[derive(Debug)]
-struct HeldInit {
-    init: Arc<Init>,
-    segments: usize,
 }
 
 /// The segment that is being cut.
@@ -150,59 +145,6 @@ impl TrackCutter {
         &self.track
     }
 
-    /// Takes a configuration that the next frame needs. Between segments only.
-    ///
-    /// # Errors
-    /// If no initialisation segment can be written for it.
-    pub(super) fn configure(&mut self, track: Arc<Track>) -> Result<(), fmp4::Error> {
-        let bytes = fmp4::init(&track)?;
-        self.view = None;
-        if track.timescale != self.track.timescale {
-            let (from, to) = (self.track.timescale, track.timescale);
-            let convert = |ticks| rillcast_core::rescale(ticks, from, to);
-            let typical = convert(i64::try_from(self.cutter.rule.typical).unwrap_or(1));
-            let target = u64::try_from(to.from_duration(self.part_target)).unwrap_or(1);
-            // Not above what was promised.
-            let over = to.to_duration(i64::try_from(target).unwrap_or(0)) > self.part_target;
-            let rule = PartRule::new(
-                target - u64::from(over),
-                u64::try_from(typical).unwrap_or(1),
-            );
-            self.cutter.rescale(rule, convert);
-            self.last_dts = None;
-        }
-        let known = self.inits.iter().find(|held| held.init.bytes == bytes);
-        if let Some(known) = known {
-            self.config = known.init.id;
-        } else {
-            self.config = self.next_init;
-            self.next_init += 1;
-            self.held += size(bytes.len());
-            let init = Arc::new(Init {
-                id: self.config,
-                track: Arc::clone(&track),
-                bytes,
-            });
-            self.inits.push(HeldInit { init, segments: 0 });
-        }
-        self.drop_unused_inits();
-        self.track = track;
-        Ok(())
-    }
-
-    /// Whether `track` needs another initialisation segment than the one in force.
-    pub(super) fn needs_init(&self, track: &Track) -> bool {
-        if self.unusable {
-            return true;
-        }
-        let mut inits = self.inits.iter().map(|held| &held.init);
-        let current = inits.find(|init| init.id == self.config);
-        match fmp4::init(track) {
-            Ok(bytes) => current.is_none_or(|init| init.bytes != bytes),
-            Err(_) => true,
-        }
-    }
-
     /// Takes over a description under which nothing must be cut anew.
     pub(super) fn describe(&mut self, track: Arc<Track>) {
         self.track = track;
@@ -212,8 +154,21 @@ impl TrackCutter {
     /// The time of a frame in presentation, in nanoseconds of stream time:
     /// what segments of all tracks are aligned by.
     pub(super) fn time_of(&self, dts: i64) -> i64 {
-        let ticks = dts.saturating_add(self.delay);
+        let ticks = dts.saturating_add(self.aligned_delay());
         self.track.timescale.to_nanos(ticks)
+    }
+
+    /// The delay as far as segments are aligned by it. By a longer one the
+    /// sound of a first segment, which has no delay, would become too long.
+    fn aligned_delay(&self) -> i64 {
+        let most = self.track.timescale.from_duration(MOST_ALIGNED);
+        self.delay.min(most)
+    }
+
+    /// How much earlier than in presentation its frames are in the order of
+    /// arrival, in nanoseconds.
+    pub(super) fn ahead(&self) -> i64 {
+        self.track.timescale.to_nanos(self.aligned_delay())
     }
 
     /// Takes the presentation delay from the first keyframe after a break. It
@@ -239,7 +194,9 @@ impl TrackCutter {
     /// when its presentation begins, and after that of the segment before.
     fn date(&mut self) -> i64 {
         let last = self.segments.back().map_or(i64::MIN, |last| last.time);
-        let date = self.end_time().saturating_add(self.shift);
+        let presented = self.cutter.end().saturating_add(self.delay);
+        let date = self.track.timescale.to_nanos(presented);
+        let date = date.saturating_add(self.shift);
         let least = last.saturating_add(1);
         if date < least {
             self.shift = self.shift.saturating_add(least - date);
@@ -357,7 +314,7 @@ impl TrackCutter {
         if std::mem::take(&mut self.fresh) {
             self.shift = 0;
             // Time broke before it: it lies where the other tracks' media does.
-            let begin = scale.from_nanos(time).saturating_sub(self.delay);
+            let begin = scale.from_nanos(time).saturating_sub(self.aligned_delay());
             self.cutter.restart(begin.saturating_sub(limit));
         }
         let start = self.cutter.end();
@@ -446,14 +403,6 @@ impl TrackCutter {
         self.push_segment(segment);
     }
 
-    fn push_segment(&mut self, segment: Segment) {
-        self.count_init(segment.config, 1);
-        self.held += SEGMENT;
-        self.segments.push_back(Arc::new(segment));
-        self.view = None;
-        self.list = None;
-    }
-
     fn segment_of(&self, open: &Open, complete: bool) -> Segment {
         let end = open.parts.last().map_or(open.start, |part| part.end());
         Segment {
@@ -471,55 +420,6 @@ impl TrackCutter {
             parts: open.parts.clone(),
             complete,
         }
-    }
-
-    /// Lets go of the oldest segment that is held.
-    pub(super) fn drop_oldest(&mut self) {
-        let Some(segment) = self.segments.pop_front() else {
-            return;
-        };
-        self.held = self.held.saturating_sub(SEGMENT);
-        for part in &segment.parts {
-            let cost = part.bytes + size(part.slices.len()) * SLICE;
-            self.held = self.held.saturating_sub(cost);
-        }
-        self.count_init(segment.config, -1);
-        self.drop_unused_inits();
-        self.view = None;
-        self.list = None;
-    }
-
-    fn count_init(&mut self, id: u32, change: isize) {
-        if let Some(held) = self.inits.iter_mut().find(|held| held.init.id == id) {
-            held.segments = held.segments.saturating_add_signed(change);
-        }
-    }
-
-    /// Lets go of initialisation segments that no segment needs any more.
-    fn drop_unused_inits(&mut self) {
-        let (config, mut freed) = (self.config, 0);
-        self.inits.retain(|held| {
-            let keep = held.segments > 0 || held.init.id == config;
-            freed += if keep { 0 } else { size(held.init.bytes.len()) };
-            keep
-        });
-        self.held = self.held.saturating_sub(freed);
-    }
-
-    /// Lets go of all media, and of what is not cut yet.
-    pub(super) fn clear(&mut self) {
-        self.cutter.clear();
-        self.open = None;
-        while !self.segments.is_empty() {
-            self.drop_oldest();
-        }
-        let inits = self.inits.iter().map(|held| size(held.init.bytes.len()));
-        self.held = inits.sum();
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-        self.cuts.clear();
-        self.view = None;
-        self.list = None;
     }
 
     /// Keeps a frame until it is known which segment it belongs to.
@@ -544,23 +444,10 @@ impl TrackCutter {
     pub(super) const fn is_longer(&self) -> bool {
         self.list.is_none()
     }
-
-    /// Bytes that the track holds.
-    pub(super) fn memory(&self) -> u64 {
-        self.held + self.cutter.bytes() + self.waiting_bytes
-    }
-}
-
-fn size(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 /// Pictures are presented so long after they are decoded at the very most.
 const MOST_DELAY: Duration = Duration::from_secs(2);
 
-/// What a slice costs beside its bytes: its handle, its sample and its share
-/// of the allocation's head. Without it, streams of tiny frames would be free.
-const SLICE: u64 = 96;
-
-/// The same for a segment with its part.
-const SEGMENT: u64 = 512;
+/// Segments are aligned by so much of that delay.
+const MOST_ALIGNED: Duration = Duration::from_millis(200);

@@ -164,8 +164,13 @@ impl Segmenter {
         let limit = self.limit();
         self.lead.watermark = i64::MAX;
         self.drain_all();
-        let ends = self.tracks.iter().filter(|track| track.is_open());
-        let end = ends.map(|track| track.end_time()).max().unwrap_or(i64::MIN);
+        // What a track has missed ends before anything can follow: at the last
+        // frame of all, by its decode time.
+        let lasts = self.tracks.iter().filter_map(|track| {
+            let last = track.cutter.pending()?;
+            Some(track.track().timescale.to_nanos(last.dts))
+        });
+        let end = lasts.max().unwrap_or(i64::MIN);
         for track in &mut self.tracks {
             while let Some(cut) = track.cuts.pop_front() {
                 track.finish(Next::Unknown, cut.time, limit);

@@ -162,7 +162,13 @@ impl Segmenter {
             };
         }
         if since > self.target + SLACK && track.has_more_than_pending() {
-            return End::Over;
+            // The pending frame was promised to players as the next part of
+            // this segment if no other is before it in that part.
+            return if track.cutter.has_draft() {
+                End::Over
+            } else {
+                End::Full
+            };
         }
         if frame.keyframe {
             let enough = since + typical / 2 >= goal;

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use rillcast_core::{ByteSize, DiscontinuityCause, HumanDuration, TrackId};
 
+use super::breaks::break_of;
 use super::scene::{AUDIO, Event, Run, Sent, VIDEO, audio_track, other_video_track, video_track};
 use super::*;
 

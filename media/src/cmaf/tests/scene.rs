@@ -12,12 +12,12 @@ use rillcast_core::{Discontinuity, Frame, StreamKey, Timescale, Track, TrackId};
 use crate::cmaf::{CmafConfig, Segment, Segmenter, Snapshot, State, WallClock, check};
 use crate::codec::{aac, avc};
 
-pub(super) const VIDEO: TrackId = TrackId(0);
-pub(super) const AUDIO: TrackId = TrackId(1);
+pub(in crate::cmaf) const VIDEO: TrackId = TrackId(0);
+pub(in crate::cmaf) const AUDIO: TrackId = TrackId(1);
 
 /// What a subscription yields, with the second at which it does.
 #[derive(Clone, Debug)]
-pub(super) enum Event {
+pub(in crate::cmaf) enum Event {
     Track(Track),
     Frame(Sent),
     Discontinuity(Discontinuity),
@@ -26,42 +26,42 @@ pub(super) enum Event {
 
 /// A frame without its arrival.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
-    pub(super) track: TrackId,
-    pub(super) dts: i64,
-    pub(super) pts: i64,
-    pub(super) keyframe: bool,
-    pub(super) duration: u32,
-    pub(super) payload: Bytes,
+pub(in crate::cmaf) struct Sent {
+    pub(in crate::cmaf) track: TrackId,
+    pub(in crate::cmaf) dts: i64,
+    pub(in crate::cmaf) pts: i64,
+    pub(in crate::cmaf) keyframe: bool,
+    pub(in crate::cmaf) duration: u32,
+    pub(in crate::cmaf) payload: Bytes,
 }
 
 /// A stream as a list of events, by the second of their arrival.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scene {
-    pub(super) events: Vec<(f64, Event)>,
+pub(in crate::cmaf) struct Scene {
+    pub(in crate::cmaf) events: Vec<(f64, Event)>,
 }
 
 /// How the pictures of a scene come.
 #[derive(Clone, Debug)]
-pub(super) struct Pictures {
+pub(in crate::cmaf) struct Pictures {
     /// Frames per so many seconds.
-    pub(super) fps: (u32, u32),
+    pub(in crate::cmaf) fps: (u32, u32),
     /// Frames from keyframe to keyframe; 0 for a first one only.
-    pub(super) gop: u32,
+    pub(in crate::cmaf) gop: u32,
     /// Timestamps as RTMP rounds them.
-    pub(super) rounded: bool,
+    pub(in crate::cmaf) rounded: bool,
     /// With B-frames.
-    pub(super) reordered: bool,
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) bytes: usize,
-    pub(super) track: TrackId,
+    pub(in crate::cmaf) reordered: bool,
+    pub(in crate::cmaf) from: f64,
+    pub(in crate::cmaf) to: f64,
+    pub(in crate::cmaf) bytes: usize,
+    pub(in crate::cmaf) track: TrackId,
     /// Leaves out what this refuses, by index.
-    pub(super) keep: fn(u32) -> bool,
+    pub(in crate::cmaf) keep: fn(u32) -> bool,
 }
 
 impl Pictures {
-    pub(super) fn new(fps: (u32, u32), gop: u32, to: f64) -> Self {
+    pub(in crate::cmaf) fn new(fps: (u32, u32), gop: u32, to: f64) -> Self {
         Self {
             fps,
             gop,
@@ -78,15 +78,15 @@ impl Pictures {
 
 /// How the sound of a scene comes.
 #[derive(Clone, Debug)]
-pub(super) struct Sound {
-    pub(super) rate: u32,
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) track: TrackId,
+pub(in crate::cmaf) struct Sound {
+    pub(in crate::cmaf) rate: u32,
+    pub(in crate::cmaf) from: f64,
+    pub(in crate::cmaf) to: f64,
+    pub(in crate::cmaf) track: TrackId,
 }
 
 impl Sound {
-    pub(super) fn new(rate: u32, to: f64) -> Self {
+    pub(in crate::cmaf) fn new(rate: u32, to: f64) -> Self {
         Self {
             rate,
             from: 0.0,
@@ -96,17 +96,17 @@ impl Sound {
     }
 }
 
-pub(super) fn video_track(id: TrackId) -> Track {
+pub(in crate::cmaf) fn video_track(id: TrackId) -> Track {
     let record = avc::captures::bytes(avc::captures::HIGH_1080);
     avc::Config::parse(&record).unwrap().track(id)
 }
 
-pub(super) fn other_video_track(id: TrackId) -> Track {
+pub(in crate::cmaf) fn other_video_track(id: TrackId) -> Track {
     let record = avc::captures::bytes(avc::captures::FULL_RANGE);
     avc::Config::parse(&record).unwrap().track(id)
 }
 
-pub(super) fn audio_track(id: TrackId, rate: u32) -> Track {
+pub(in crate::cmaf) fn audio_track(id: TrackId, rate: u32) -> Track {
     // AAC-LC, stereo (ISO/IEC 14496-3, 1.6.2.1).
     let index: u16 = match rate {
         48_000 => 3,
@@ -121,7 +121,7 @@ pub(super) fn audio_track(id: TrackId, rate: u32) -> Track {
 
 impl Scene {
     /// The tracks of `video` and `audio`, and their frames by time.
-    pub(super) fn new(video: Option<Pictures>, audio: Option<Sound>) -> Self {
+    pub(in crate::cmaf) fn new(video: Option<Pictures>, audio: Option<Sound>) -> Self {
         let mut scene = Self::default();
         if let Some(video) = &video {
             scene = scene.with_pictures(video);
@@ -132,7 +132,7 @@ impl Scene {
         scene
     }
 
-    pub(super) fn with_pictures(mut self, pictures: &Pictures) -> Self {
+    pub(in crate::cmaf) fn with_pictures(mut self, pictures: &Pictures) -> Self {
         self.push(pictures.from, Event::Track(video_track(pictures.track)));
         let (num, den) = (u64::from(pictures.fps.0), u64::from(pictures.fps.1));
         let tick = |n: u64| {
@@ -176,7 +176,7 @@ impl Scene {
         self
     }
 
-    pub(super) fn with_sound(mut self, sound: &Sound) -> Self {
+    pub(in crate::cmaf) fn with_sound(mut self, sound: &Sound) -> Self {
         self.push(
             sound.from,
             Event::Track(audio_track(sound.track, sound.rate)),
@@ -203,19 +203,24 @@ impl Scene {
         self
     }
 
-    pub(super) fn push(&mut self, at: f64, event: Event) {
+    pub(in crate::cmaf) fn push(&mut self, at: f64, event: Event) {
         self.events.push((at, event));
     }
 
     /// In the order of arrival: what is pushed first stays first.
-    pub(super) fn sorted(mut self) -> Self {
+    pub(in crate::cmaf) fn sorted(mut self) -> Self {
         self.events.sort_by(|a, b| a.0.total_cmp(&b.0));
         self
     }
 
     /// Another scene after this one: `pause` seconds later by its arrival and
     /// its times, behind a discontinuity.
-    pub(super) fn then(mut self, pause: f64, discontinuity: Discontinuity, next: Self) -> Self {
+    pub(in crate::cmaf) fn then(
+        mut self,
+        pause: f64,
+        discontinuity: Discontinuity,
+        next: Self,
+    ) -> Self {
         let end = self.events.iter().map(|(at, _)| *at).fold(0.0, f64::max);
         let shift = end + pause;
         self.push(shift, Event::Discontinuity(discontinuity));
@@ -241,7 +246,7 @@ impl Scene {
     }
 
     /// The frames of one track, in their order.
-    pub(super) fn frames(&self, track: TrackId) -> Vec<&Sent> {
+    pub(in crate::cmaf) fn frames(&self, track: TrackId) -> Vec<&Sent> {
         let frames = self.events.iter().filter_map(|(_, event)| match event {
             Event::Frame(sent) if sent.track == track => Some(sent),
             _ => None,
@@ -249,19 +254,19 @@ impl Scene {
         frames.collect()
     }
 
-    pub(super) fn run(&self) -> Run {
+    pub(in crate::cmaf) fn run(&self) -> Run {
         self.run_with(CmafConfig::default())
     }
 
     /// Runs the scene, and ends it after its last event.
-    pub(super) fn run_with(&self, config: CmafConfig) -> Run {
+    pub(in crate::cmaf) fn run_with(&self, config: CmafConfig) -> Run {
         let mut run = self.run_open(config);
         run.end();
         run
     }
 
     /// Runs the scene without ending it.
-    pub(super) fn run_open(&self, config: CmafConfig) -> Run {
+    pub(in crate::cmaf) fn run_open(&self, config: CmafConfig) -> Run {
         let mut run = Run::new(config);
         for (at, event) in self.clone().sorted().events {
             run.feed(at, event);
@@ -278,32 +283,32 @@ fn payload(track: TrackId, n: u32, bytes: usize) -> Bytes {
 }
 
 /// A segmenter at work, and all that it has shown.
-pub(super) struct Run {
-    pub(super) segmenter: Segmenter,
+pub(in crate::cmaf) struct Run {
+    pub(in crate::cmaf) segmenter: Segmenter,
     start: Instant,
     now: Instant,
-    pub(super) last: Arc<Snapshot>,
+    pub(in crate::cmaf) last: Arc<Snapshot>,
     /// Every segment in its last form, by track and number.
-    pub(super) segments: BTreeMap<(String, u64), Arc<Segment>>,
+    pub(in crate::cmaf) segments: BTreeMap<(String, u64), Arc<Segment>>,
     /// The second at which each segment was first seen complete.
-    pub(super) completed: BTreeMap<(String, u64), f64>,
+    pub(in crate::cmaf) completed: BTreeMap<(String, u64), f64>,
     /// Seconds from a part's last frame to the snapshot that shows it.
-    pub(super) part_delay: f64,
-    pub(super) snapshots: u32,
+    pub(in crate::cmaf) part_delay: f64,
+    pub(in crate::cmaf) snapshots: u32,
 }
 
 /// A sample as the bytes of a part have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Read {
-    pub(super) dts: i64,
-    pub(super) pts: i64,
-    pub(super) duration: u32,
-    pub(super) keyframe: bool,
-    pub(super) payload: Bytes,
+pub(in crate::cmaf) struct Read {
+    pub(in crate::cmaf) dts: i64,
+    pub(in crate::cmaf) pts: i64,
+    pub(in crate::cmaf) duration: u32,
+    pub(in crate::cmaf) keyframe: bool,
+    pub(in crate::cmaf) payload: Bytes,
 }
 
 impl Run {
-    pub(super) fn new(config: CmafConfig) -> Self {
+    pub(in crate::cmaf) fn new(config: CmafConfig) -> Self {
         let start = Instant::now();
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let key = StreamKey::parse("live/cam").unwrap();
@@ -322,7 +327,7 @@ impl Run {
         }
     }
 
-    pub(super) fn feed(&mut self, at: f64, event: Event) {
+    pub(in crate::cmaf) fn feed(&mut self, at: f64, event: Event) {
         let now = (self.start + Duration::from_secs_f64(at)).max(self.now);
         self.wait_until(now);
         match event {
@@ -341,7 +346,7 @@ impl Run {
     }
 
     /// Lets time pass, deadlines included.
-    pub(super) fn wait_until(&mut self, now: Instant) {
+    pub(in crate::cmaf) fn wait_until(&mut self, now: Instant) {
         while let Some(deadline) = self.segmenter.deadline().filter(|at| *at <= now) {
             self.now = deadline.max(self.now);
             self.segmenter.on_deadline(self.now);
@@ -355,11 +360,11 @@ impl Run {
         self.now = now;
     }
 
-    pub(super) fn wait(&mut self, seconds: f64) {
+    pub(in crate::cmaf) fn wait(&mut self, seconds: f64) {
         self.wait_until(self.now + Duration::from_secs_f64(seconds));
     }
 
-    pub(super) fn end(&mut self) {
+    pub(in crate::cmaf) fn end(&mut self) {
         self.segmenter.end(self.now);
         self.look();
     }
@@ -406,13 +411,13 @@ impl Run {
     }
 
     /// Every segment of a track that was shown, in its last form.
-    pub(super) fn of(&self, name: &str) -> Vec<&Arc<Segment>> {
+    pub(in crate::cmaf) fn of(&self, name: &str) -> Vec<&Arc<Segment>> {
         let of = self.segments.iter().filter(|((track, _), _)| track == name);
         of.map(|(_, segment)| segment).collect()
     }
 
     /// The lengths of a track's segments, in seconds.
-    pub(super) fn lengths(&self, name: &str) -> Vec<f64> {
+    pub(in crate::cmaf) fn lengths(&self, name: &str) -> Vec<f64> {
         let lengths = self.of(name).into_iter();
         lengths
             .map(|segment| segment.length().as_secs_f64())
@@ -420,14 +425,14 @@ impl Run {
     }
 
     /// The samples of a track, read from the bytes of all its parts.
-    pub(super) fn samples(&self, name: &str) -> Vec<Read> {
+    pub(in crate::cmaf) fn samples(&self, name: &str) -> Vec<Read> {
         let parts = self.of(name).into_iter().flat_map(|segment| &segment.parts);
         parts.flat_map(|part| read(&part.slices)).collect()
     }
 
     /// Fails unless the bytes hold exactly the scene's frames of the track, at
     /// exactly their times.
-    pub(super) fn check_exact(&self, name: &str, scene: &Scene, track: TrackId) {
+    pub(in crate::cmaf) fn check_exact(&self, name: &str, scene: &Scene, track: TrackId) {
         let samples = self.samples(name);
         let sent = scene.clone().sorted();
         let sent = sent.frames(track);
@@ -479,4 +484,4 @@ fn read(slices: &[Bytes]) -> Vec<Read> {
 }
 
 /// The stream time at which scenes begin, in seconds.
-pub(super) const ORIGIN: i64 = 10;
+pub(in crate::cmaf) const ORIGIN: i64 = 10;
