@@ -96,16 +96,21 @@ impl Target<'_> {
         fs::create_dir_all(&learned).context(learned.display())?;
         fs::create_dir_all(&findings).context(findings.display())?;
         let before = count(&findings);
-        let log = self.fuzz(&[
+        let mut args = vec![
             format!("-max_total_time={}", u64::from(minutes) * 60),
             format!("-timeout={SECONDS_PER_INPUT}"),
             format!("-rss_limit_mb={MEMORY_MB}"),
             format!("-artifact_prefix={}/", findings.display()),
-            "-print_final_stats=1".to_owned(),
-            learned.display().to_string(),
-            corpus.display().to_string(),
-            findings.display().to_string(),
-        ]);
+        ];
+        // Without a sanitizer nothing tells libFuzzer what strings are compared with.
+        let dictionary = self.folder("dictionaries").with_extension("dict");
+        if dictionary.is_file() {
+            args.push(format!("-dict={}", dictionary.display()));
+        }
+        for folder in [&learned, &corpus, &findings] {
+            args.push(folder.display().to_string());
+        }
+        let log = self.fuzz(&args);
         let found = count(&findings).saturating_sub(before);
         // Only there if there is something in it: an empty folder is none to git.
         let _ = fs::remove_dir(&findings);
