@@ -237,22 +237,29 @@ impl Host {
     /// The first plugin that ended instead.
     pub async fn ready(&self) -> Result<BTreeMap<&'static str, SocketAddr>, PluginFailed> {
         let mut addresses = BTreeMap::new();
-        for plugin in &self.running {
-            let mut state = plugin.cell.state.subscribe();
-            let started = |state: &PluginState| *state != PluginState::Starting;
-            let name = plugin.entry.name();
-            let failed = |message: String| PluginFailed { name, message };
-            let state = state.wait_for(started).await.map(|state| state.clone());
-            match state {
-                Ok(PluginState::Running(Some(addr))) => {
-                    addresses.insert(name, addr);
+        let waits = self.running.iter().map(|plugin| Box::pin(plugin.ready()));
+        let mut waits: Vec<_> = waits.collect();
+        // All at once: one that takes its time must not hide that another failed.
+        std::future::poll_fn(|cx| {
+            let mut failed = None;
+            waits.retain_mut(|wait| match wait.as_mut().poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(address)) => {
+                    addresses.extend(address);
+                    false
                 }
-                Ok(PluginState::Running(None)) => {}
-                Ok(PluginState::Failed(message)) => return Err(failed(message)),
-                _ => return Err(failed("ended before it was ready".to_owned())),
+                Poll::Ready(Err(error)) => {
+                    failed.get_or_insert(error);
+                    false
+                }
+            });
+            match failed {
+                Some(error) => Poll::Ready(Err(error)),
+                None if waits.is_empty() => Poll::Ready(Ok(std::mem::take(&mut addresses))),
+                None => Poll::Pending,
             }
-        }
-        Ok(addresses)
+        })
+        .await
     }
 
     /// How every plugin is, in the order of [`Plugins::entries`].
@@ -320,6 +327,23 @@ impl Host {
             plugin.task.abort();
         }
         late.iter().map(|plugin| plugin.entry.name()).collect()
+    }
+}
+
+impl Running {
+    /// Waits until the plugin has reported that it is ready; its address, with
+    /// its name, if it listens.
+    async fn ready(&self) -> Result<Option<(&'static str, SocketAddr)>, PluginFailed> {
+        let mut state = self.cell.state.subscribe();
+        let started = |state: &PluginState| *state != PluginState::Starting;
+        let name = self.entry.name();
+        let state = state.wait_for(started).await.map(|state| state.clone());
+        let message = match state {
+            Ok(PluginState::Running(address)) => return Ok(address.map(|address| (name, address))),
+            Ok(PluginState::Failed(message)) => message,
+            _ => "ended before it was ready".to_owned(),
+        };
+        Err(PluginFailed { name, message })
     }
 }
 

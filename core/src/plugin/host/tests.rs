@@ -41,6 +41,7 @@ impl Ingest for Fake {
             "fail" => return Err("the address is in use".into()),
             "panic" => panic!("on purpose"),
             "end" => return Ok(()),
+            "never" => std::future::pending().await,
             "task" => cx.spawn(async { panic!("in a task") }),
             _ => {}
         }
@@ -134,6 +135,29 @@ async fn a_plugin_that_fails_at_start_is_named() {
             PluginState::Starting | PluginState::Running(None)
         ));
     }
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_at_start_is_not_waited_for_behind_a_slow_one() {
+    struct Broken;
+    impl Egress for Broken {
+        const NAME: &'static str = "broken";
+        type Config = Config;
+
+        fn new(_config: Config) -> Result<Self, BoxError> {
+            Ok(Self)
+        }
+
+        async fn run(self, _cx: EgressContext) -> Result<(), BoxError> {
+            Err("no".into())
+        }
+    }
+    let broken = PluginEntry::egress::<Broken>("acme-broken", "1.0.0");
+    let plugins = plugins().with(broken).unwrap();
+    let settings = settings("[fake]\nmode = \"never\"\n");
+    let services = Services::new(settings, Registry::new(RegistryConfig::default()));
+    let host = Host::start(&plugins, services).unwrap();
+    assert_eq!(host.ready().await.unwrap_err().to_string(), "broken: no");
 }
 
 #[tokio::test]
