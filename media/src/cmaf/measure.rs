@@ -203,7 +203,7 @@ impl Calibration {
     }
 
     pub(super) fn track(&mut self, track: Arc<Track>) {
-        if fmp4::can_carry(track.codec) {
+        if fmp4::init(&track).is_ok() {
             self.video |= track.kind() == MediaKind::Video;
             match self
                 .tracks

@@ -279,7 +279,7 @@ impl Segmenter {
             }
             return;
         }
-        if !fmp4::can_carry(track.codec) {
+        if fmp4::init(&track).is_err() {
             return;
         }
         match self.late.iter_mut().find(|late| late.track.id == track.id) {
@@ -301,20 +301,17 @@ impl Segmenter {
             self.counters.skipped_frames += 1;
             return;
         }
-        self.arrive(index, &frame, now);
+        self.arrive(index, now);
+        let usable = |track: &TrackCutter| track.can_use(&frame);
+        if !self.tracks.get(index).is_some_and(usable) {
+            self.pass_over(index, &frame);
+            self.tidy();
+            return;
+        }
+        self.join_in(index, &frame, now);
         let Some(track) = self.tracks.get_mut(index) else {
             return;
         };
-        if track.unusable || (track.needs_key && !frame.keyframe) {
-            self.counters.skipped_frames += 1;
-            if self.lead.index == Some(index) {
-                self.lead.watermark = track.time_of(frame.dts);
-                self.drain_all();
-                self.tidy();
-            }
-            return;
-        }
-        track.needs_key = false;
         let leads = self.lead.index == Some(index);
         if leads && track.cuts.is_empty() && track.waiting.is_empty() {
             self.lead_frame(index, frame);
@@ -382,7 +379,7 @@ impl Segmenter {
                 if !track.is_open() {
                     track.begin(self.cut);
                 }
-            } else if track.stalled && track.waiting.is_empty() {
+            } else if track.is_absent() && track.waiting.is_empty() {
                 while let Some(cut) = track.cuts.pop_front() {
                     track.finish(Next::Unknown, cut.time, limit);
                     track.begin(cut);

@@ -12,6 +12,19 @@ use std::time::Duration;
 use super::*;
 use scene::{AUDIO, Event, Pictures, Run, Scene, Sound, VIDEO};
 
+/// So many random streams, or `PROPTEST_CASES` for a long run.
+fn cases(usual: u32) -> proptest::test_runner::Config {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let cases = asked.and_then(|cases| cases.parse().ok()).unwrap_or(usual);
+    proptest::test_runner::Config {
+        cases,
+        max_shrink_iters: 2_000,
+        // A case is worth a test of its own, not a line of random bytes.
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
+
 #[test]
 fn every_usual_stream_is_cut_evenly_and_exactly() {
     // Rate, frames in a GOP, target duration, frames in a part of 200 ms.

@@ -204,14 +204,23 @@ impl TrackCutter {
         date.max(least)
     }
 
-    /// The time from the open segment's begin to `dts`, in nanoseconds.
+    /// How long the open segment is if it ends before a frame at `dts`, in
+    /// nanoseconds.
     pub(super) fn since_open(&self, dts: i64) -> Option<i64> {
         let open = self.open.as_ref()?;
-        Some(
-            self.track
-                .timescale
-                .to_nanos(dts.saturating_sub(open.start)),
-        )
+        // The pending sample gets no more than a part.
+        let most = self.cutter.rule.target;
+        let end = dts.min(self.cutter.end().saturating_add_unsigned(most));
+        let ticks = end.saturating_sub(open.start);
+        Some(self.track.timescale.to_nanos(ticks))
+    }
+
+    /// Whether its decode times have fallen far behind, since its frames are
+    /// longer than a part may be.
+    pub(super) fn lags(&self) -> bool {
+        let pending = self.cutter.pending().map(|frame| frame.dts);
+        let lag = pending.map_or(0, |dts| dts.saturating_sub(self.cutter.end()));
+        lag > self.track.timescale.from_duration(LONGEST_LAG)
     }
 
     /// Whether the open segment has a sample beside the pending one.
@@ -224,6 +233,17 @@ impl TrackCutter {
     pub(super) fn typical(&self) -> i64 {
         let ticks = i64::try_from(self.cutter.rule.typical).unwrap_or(i64::MAX);
         self.track.timescale.to_nanos(ticks)
+    }
+
+    /// Whether a frame can be cut: nothing can before a keyframe where one is
+    /// needed, or under a configuration that makes no initialisation segment.
+    pub(super) const fn can_use(&self, frame: &Frame) -> bool {
+        !self.unusable && (!self.needs_key || frame.keyframe)
+    }
+
+    /// Whether it has nothing to cut, so that it cannot lead.
+    pub(super) const fn is_absent(&self) -> bool {
+        self.stalled || self.unusable || self.needs_key
     }
 
     /// Whether the current segment has begun.
@@ -448,6 +468,9 @@ impl TrackCutter {
 
 /// Pictures are presented so long after they are decoded at the very most.
 const MOST_DELAY: Duration = Duration::from_secs(2);
+
+/// Decode times may be so far behind those of the publisher.
+const LONGEST_LAG: Duration = Duration::from_secs(1);
 
 /// Segments are aligned by so much of that delay.
 const MOST_ALIGNED: Duration = Duration::from_millis(200);

@@ -66,7 +66,7 @@ impl Segmenter {
             self.counters.stalls += 1;
             self.advance(time);
         }
-        let alive = self.tracks.iter().position(|track| !track.stalled);
+        let alive = self.tracks.iter().position(|track| !track.is_absent());
         if alive.is_some() {
             self.lead.index = alive;
         }
@@ -86,19 +86,40 @@ impl Segmenter {
         }
     }
 
-    /// A frame has come: ends a stall, and finds out what broke before it.
-    pub(super) fn arrive(&mut self, index: usize, frame: &Frame, now: Instant) {
-        let leads = self.lead.index == Some(index);
-        let lead_stalled = self
-            .lead
-            .index
-            .and_then(|lead| self.tracks.get(lead))
-            .is_none_or(|lead| lead.stalled);
+    /// A frame has come: its track is alive, and may have changed.
+    pub(super) fn arrive(&mut self, index: usize, now: Instant) {
         let Some(track) = self.tracks.get_mut(index) else {
             return;
         };
         track.stalled = false;
         track.arrived = now;
+        let Some(changed) = track.changed.take() else {
+            return;
+        };
+        self.break_off(now, false);
+        self.counters.config_changes += 1;
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        let configured = track.configure(changed);
+        track.unusable = configured.is_err();
+        if let Err(error) = configured {
+            tracing::warn!(
+                stream = %self.key, track = %track.id, %error,
+                "a track's new configuration cannot be packaged"
+            );
+        }
+    }
+
+    /// A frame is going to be cut: finds out what broke before it, and whether
+    /// its track leads from here.
+    pub(super) fn join_in(&mut self, index: usize, frame: &Frame, now: Instant) {
+        let leads = self.lead.index == Some(index);
+        let primary = self.lead.primary == Some(index);
+        let Some(track) = self.tracks.get_mut(index) else {
+            return;
+        };
+        track.needs_key = false;
         let settled = track.cutter.pending().is_none() && track.waiting.is_empty();
         let typical = i64::try_from(track.cutter.rule.typical).unwrap_or(i64::MAX);
         let begun = !track.segments.is_empty() || track.is_open();
@@ -109,32 +130,40 @@ impl Segmenter {
             // A timeline announces this; who publishes without one may not.
             frame.dts.saturating_sub(last) > track.track().timescale.from_duration(LONGEST_STEP)
         };
-        let holed = hole && begun && !track.fresh;
-        let changed = track.changed.take();
-        if holed || changed.is_some() {
+        let holed = (hole && begun && !track.fresh) || track.lags();
+        if primary && !leads {
+            // Another track stood in, and may have begun the segment in hand.
+            if settled && self.used && (holed || !begun) {
+                self.lead_from(index, frame);
+            }
+            self.lead.index = Some(index);
+            self.lead.watermark = i64::MIN;
+            return;
+        }
+        if holed {
             self.break_off(now, false);
         }
-        if let Some(changed) = changed
-            && let Some(track) = self.tracks.get_mut(index)
-        {
-            self.counters.config_changes += 1;
-            let configured = track.configure(changed);
-            track.unusable = configured.is_err();
-            if let Err(error) = configured {
-                tracing::warn!(
-                    stream = %self.key, track = %track.id, %error,
-                    "a track's new configuration cannot be packaged"
-                );
-            }
-        }
-        if self.lead.primary == Some(index) {
-            if !leads {
-                self.lead.watermark = i64::MIN;
-            }
-            self.lead.index = Some(index);
-        } else if lead_stalled && !leads {
+        let lead = self.lead.index.and_then(|lead| self.tracks.get(lead));
+        if self.lead.index != Some(index) && lead.is_none_or(|lead| lead.is_absent()) {
             self.lead.index = Some(index);
         }
+    }
+
+    /// A frame of a track that cannot be used now. If that track should lead,
+    /// another one does, so that segments still end.
+    pub(super) fn pass_over(&mut self, index: usize, frame: &Frame) {
+        self.counters.skipped_frames += 1;
+        if self.lead.index != Some(index) {
+            return;
+        }
+        let alive = self.tracks.iter().position(|track| !track.is_absent());
+        if alive.is_some() {
+            self.lead.index = alive;
+            self.lead.watermark = i64::MAX;
+        } else if let Some(track) = self.tracks.get(index) {
+            self.lead.watermark = track.time_of(frame.dts);
+        }
+        self.drain_all();
     }
 
     /// Ends all segments: what follows is a discontinuity. With `rekey`,

@@ -7,6 +7,7 @@ use rillcast_core::{Frame, MediaKind, Track};
 
 use super::{Phase, Segmenter};
 use crate::cmaf::measure::Event;
+use crate::cmaf::part::Next;
 use crate::cmaf::rule::PartRule;
 use crate::cmaf::track::TrackCutter;
 
@@ -102,9 +103,10 @@ impl Segmenter {
         Some(index)
     }
 
-    /// Hands the lead to a video track that has come to an audio stream: its
-    /// first keyframe begins a segment.
-    fn lead_from(&mut self, index: usize, frame: &Frame) {
+    /// Hands the lead to a track in whose absence another one has led: its
+    /// frame begins a segment.
+    pub(super) fn lead_from(&mut self, index: usize, frame: &Frame) {
+        let limit = self.limit();
         self.lead.primary = Some(index);
         self.lead.index = Some(index);
         let Some(track) = self.tracks.get_mut(index) else {
@@ -113,6 +115,8 @@ impl Segmenter {
         track.take_delay(frame);
         let time = track.time_of(frame.dts);
         if self.used {
+            // What it has missed of the segment in hand ends where it begins.
+            track.finish(Next::Unknown, time.saturating_sub(track.ahead()), limit);
             self.advance(time);
         }
         self.lead.watermark = time;

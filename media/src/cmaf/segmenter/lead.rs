@@ -50,6 +50,13 @@ impl Lead {
         self.gops.iter().copied().max().unwrap_or_default()
     }
 
+    /// Whether, by the last GOPs, a keyframe is due about now.
+    fn awaits_key(&self, now: i64) -> bool {
+        let gop = i64::try_from(self.gop().as_nanos()).unwrap_or(i64::MAX);
+        let due = self.key.map(|key| key.saturating_add(gop));
+        due.is_some_and(|due| u128::from(due.abs_diff(now)) <= SLACK.as_nanos())
+    }
+
     /// Time breaks: what comes next is not measured from what was last.
     pub(super) fn interrupt(&mut self) {
         self.key = None;
@@ -153,6 +160,7 @@ impl Segmenter {
         let since = Duration::from_nanos(u64::try_from(since).unwrap_or(0));
         let typical = Duration::from_nanos(u64::try_from(track.typical()).unwrap_or(0));
         let goal = self.config.segment_duration.0;
+        let now = track.track().timescale.to_nanos(frame.dts);
         if track.kind != MediaKind::Video {
             // Every frame is a keyframe: stay below the goal.
             return if since + typical > goal && track.has_more_than_pending() {
@@ -179,7 +187,13 @@ impl Segmenter {
                 End::No
             };
         }
-        if since + typical > self.target + SLACK {
+        let full = self.target
+            + if self.lead.awaits_key(now) {
+                SLACK
+            } else {
+                Duration::ZERO
+            };
+        if since + typical > full {
             End::Full
         } else {
             End::No
@@ -193,6 +207,6 @@ const RECENT: usize = 8;
 /// Timestamps of milliseconds make equal GOPs differ by so much at most.
 const JITTER: Duration = Duration::from_millis(50);
 
-/// A GOP may be so much longer than the target duration before it is cut on a
-/// picture that is no keyframe: the segment's EXTINF still rounds to the target.
+/// A keyframe that is due may be so late before its segment, which has reached
+/// the target duration, is cut on another picture: EXTINF still rounds to it.
 const SLACK: Duration = Duration::from_millis(250);

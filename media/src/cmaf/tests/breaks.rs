@@ -277,3 +277,69 @@ fn frames_of_one_track_alone_after_a_break_do_not_wait_for_ever() {
     assert!(run.lengths("a1").iter().all(|length| *length < 3.1));
     assert_eq!(run.last.track("v0").unwrap().track.id, TrackId(0));
 }
+
+#[test]
+fn a_publisher_that_comes_back_between_keyframes_is_heard_before_it_is_seen() {
+    let first = Scene::new(
+        Some(Pictures::new((25, 1), 50, 9.0)),
+        Some(Sound::new(48_000, 9.0)),
+    )
+    .sorted();
+    // The new publish has its first keyframe after six seconds.
+    let mut again = Scene::new(
+        Some(Pictures::new((25, 1), 150, 26.0)),
+        Some(Sound::new(48_000, 26.0)),
+    )
+    .sorted();
+    again
+        .events
+        .retain(|(at, event)| *at > 0.02 || matches!(event, Event::Track(_)));
+    let cause = break_of(DiscontinuityCause::Reconnect);
+    let scene = first.then(2.0, cause, again);
+    let run = scene.run();
+    run.check_exact("a1", &scene, AUDIO);
+    let counters = run.last.counters;
+    assert_eq!(
+        (counters.discontinuities, counters.skipped_frames),
+        (1, 149)
+    );
+    let video = run.of("v0");
+    let back = video.iter().rposition(|segment| segment.gap).unwrap() + 1;
+    let gaps = video.iter().filter(|segment| segment.gap).count();
+    assert!((2..=4).contains(&gaps), "{gaps}");
+    assert!(video[back].independent && !video[back].discontinuity);
+    assert!(
+        run.lengths("a1").iter().all(|length| *length < 2.3),
+        "{:?}",
+        run.lengths("a1")
+    );
+}
+
+#[test]
+fn frames_that_become_longer_than_a_part_do_not_leave_time_behind() {
+    // A shared screen: 30 pictures a second, then two, then 30 again.
+    let mut pictures = Pictures::new((30, 1), 60, 60.0);
+    pictures.keep = |n| !(450..1_200).contains(&n) || n.is_multiple_of(15);
+    pictures.reordered = false;
+    let scene = Scene::new(Some(pictures), Some(Sound::new(48_000, 60.0)));
+    let run = scene.run();
+    let (samples, sent) = (run.samples("v0"), scene.frames(VIDEO));
+    assert_eq!(samples.len(), sent.len());
+    for (sample, sent) in samples.iter().zip(&sent) {
+        assert_eq!(sample.pts, sent.pts);
+        // A second of lag is mended; a part's length may come on top.
+        let lag = sent.dts - sample.dts;
+        assert!(
+            (0..90_000 * 13 / 10).contains(&lag),
+            "{lag} at {}",
+            sent.dts
+        );
+    }
+    let last = samples.last().unwrap();
+    assert_eq!(last.dts, sent.last().unwrap().dts);
+    assert!(
+        run.last.counters.discontinuities < 30,
+        "{:?}",
+        run.last.counters
+    );
+}

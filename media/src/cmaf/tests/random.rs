@@ -258,7 +258,7 @@ fn config(segment: u64, part: u64, window: u64) -> CmafConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(super::cases(32))]
 
     /// Any stream that a timeline can yield is cut lawfully, and wholly.
     #[test]

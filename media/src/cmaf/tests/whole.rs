@@ -310,7 +310,7 @@ fn an_hour_with_clocks_off_by_100_ppm_keeps_every_law() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(super::cases(16))]
 
     /// Whatever stamps arrive over RTMP, at whatever moments: timeline and
     /// segmenter together keep every law, and lose no frame in silence.
