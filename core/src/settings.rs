@@ -69,7 +69,7 @@ impl fmt::Display for Origin {
 
 /// What is wrong with the configuration, in one sentence with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}: {message}")]
+#[error("{}", on_one_line(format!("{origin}: {message}")))]
 #[non_exhaustive]
 pub struct SettingsError {
     /// Where the faulty value was written.
@@ -499,6 +499,23 @@ fn record_value(value: &toml::de::DeValue<'_>, path: &str, found: &mut impl FnMu
 fn line_at(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
     before.filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Names and values that are quoted in an error may hold line ends and other
+/// control characters, which neither a log nor a terminal should get.
+fn on_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Error texts of the TOML parser may span lines; a log line must not.

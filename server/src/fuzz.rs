@@ -71,7 +71,10 @@ pub fn config(data: &[u8]) {
 /// What is said of a mistake fits on one line of a log.
 fn one_line(error: &impl fmt::Display) {
     let text = error.to_string();
-    assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
+    assert!(
+        !text.is_empty() && !text.contains(char::is_control),
+        "{text:?}"
+    );
 }
 
 /// More than a command line of this server ever has.

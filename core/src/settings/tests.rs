@@ -206,3 +206,15 @@ fn debug_prints_no_values() {
         "{shown}"
     );
 }
+
+#[test]
+fn an_error_is_one_line_whatever_it_quotes() {
+    let settings = Settings::from_toml("[\"a\\nb\\u001b[2J\"]\n", "f\r").unwrap();
+    let error = crate::Plugins::none().check(&settings, &[]).unwrap_err();
+    let shown = error.to_string();
+    assert!(
+        shown.starts_with("f\\r line 1: unknown section [a\\nb\\u{1b}[2J]"),
+        "{shown}"
+    );
+    assert!(!shown.contains(char::is_control), "{shown}");
+}
