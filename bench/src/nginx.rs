@@ -74,7 +74,7 @@ impl Nginx {
             media.display(),
             folder = folder.display(),
         );
-        Self::start(folder, &config, port)
+        Self::start(folder, &config, port, 1)
     }
 
     /// A server of the files in `root` by sendfile. With `tuned` it keeps files
@@ -89,8 +89,9 @@ impl Nginx {
         } else {
             ""
         };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let config = format!(
-            "worker_processes auto;
+            "worker_processes {workers};
             error_log {folder}/error.log error;
             pid {folder}/nginx.pid;
             daemon off;
@@ -108,10 +109,10 @@ impl Nginx {
             folder = folder.display(),
             root = root.display(),
         );
-        Self::start(folder, &config, port)
+        Self::start(folder, &config, port, workers)
     }
 
-    fn start(folder: &Path, config: &str, port: u16) -> Result<Self> {
+    fn start(folder: &Path, config: &str, port: u16, workers: usize) -> Result<Self> {
         let path = folder.join("nginx.conf");
         fs::write(&path, config).map_err(Error::of(path.display()))?;
         let child = Command::new("nginx")
@@ -129,7 +130,9 @@ impl Nginx {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut this = Self { child, address };
         let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        // It listens before its workers are there, and what one of them costs must
+        // not be missed.
+        while TcpStream::connect(address).is_err() || this.watch()?.processes() <= workers {
             let ended = this.child.try_wait().ok().flatten().is_some();
             if ended || begun.elapsed() > START {
                 let log = fs::read_to_string(folder.join("error.log")).unwrap_or_default();

@@ -70,6 +70,12 @@ impl Watched {
         })
     }
 
+    /// How many processes are watched.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.pids.len()
+    }
+
     /// What was used until now.
     #[must_use]
     pub fn sample(&self) -> Sample {
