@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -56,6 +56,7 @@ impl Dispatch {
         patience: Duration,
     ) -> Response<AnswerBody> {
         let method = request.method().clone();
+        let has_body = !request.body().is_end_stream();
         // Not the query: it may hold a token.
         let path = request.uri().path().to_owned();
         let answer = guarded(self.route(request, peer, patience)).await;
@@ -68,6 +69,12 @@ impl Dispatch {
         });
         if method == Method::HEAD {
             behead(&mut response);
+        }
+        if has_body {
+            // Behind a body that ends while its answer is still being sent, hyper
+            // 1.12 puts the refusal of garbage into the midst of that answer.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
         }
         let status = response.status();
         self.stats.answered(status);

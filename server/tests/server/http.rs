@@ -190,7 +190,12 @@ async fn a_plugin_reads_the_body_of_a_request() {
     client
         .send(b"POST /probe/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
         .await;
-    assert_eq!(client.answer(false).await.text(), "hello");
+    let answer = client.answer(false).await;
+    assert_eq!(answer.text(), "hello");
+    // Nothing is read behind a body, so that no garbage there can spoil its answer.
+    assert!(answer.head.contains("connection: close"), "{}", answer.head);
+    assert_eq!(client.closed().await, b"");
+    let mut client = Client::connect(fixture.http).await;
     let chunked = "POST /probe/echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
                    3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     client.send(chunked.as_bytes()).await;
