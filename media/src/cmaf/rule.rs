@@ -24,7 +24,7 @@ impl PartRule {
         let target = target.clamp(1, LONGEST);
         Self {
             target,
-            least: (target * 85).div_ceil(100),
+            least: target.saturating_mul(LEAST).div_ceil(WHOLE).min(target),
             typical: typical.clamp(1, target),
         }
     }
@@ -96,6 +96,11 @@ impl PartRule {
         Self::new(target.max(longest_run), shortest.unwrap_or(*median))
     }
 }
+
+/// The shortest part in ten-thousandths of the target: a hair above 85 %, which
+/// a part of exactly so much would miss once both are written as decimals.
+const LEAST: u64 = 8_501;
+const WHOLE: u64 = 10_000;
 
 /// With so many frames to a part, one less is still 85 % of it.
 const EVEN_ENOUGH: u64 = 7;
@@ -177,6 +182,17 @@ mod tests {
             assert_eq!(PartRule::within(frame, limit).target, target);
         }
         assert_eq!(PartRule::nearest(1_024, 8_820).target, 9 * 1_024);
+    }
+
+    #[test]
+    fn a_part_that_rounding_brings_below_its_bound_is_too_short() {
+        // 34 of 40 frames of AAC are 85 %, but 0.725333 s of 0.853333 s are not.
+        let rule = PartRule::within(1_024, 41_000);
+        assert_eq!(rule.target, 40 * 1_024);
+        assert!(rule.least > 34 * 1_024 && rule.least < 35 * 1_024);
+        // One frame that fills its part is long enough.
+        assert_eq!(PartRule::nearest(3_600, 1).least, 3_061);
+        assert_eq!(PartRule::new(1, 1).least, 1);
     }
 
     #[test]
