@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rillcast_core::{ByteSize, HumanDuration};
+use rillcast_media::flv::amf0;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::ConfigError;
@@ -41,6 +42,10 @@ pub struct Config {
     pub max_partial_messages: usize,
     /// Bytes that those may hold together.
     pub max_partial_bytes: ByteSize,
+    /// How deep the objects and arrays of a command or of metadata may nest.
+    pub max_amf_depth: usize,
+    /// How many values one of those may hold, all levels counted.
+    pub max_amf_values: usize,
     /// Answers that may wait for a peer that does not read them.
     pub max_write_buffer: ByteSize,
     /// The largest read from a socket, and so the largest read buffer of a
@@ -70,6 +75,10 @@ max_command_size = \"64KiB\"
 max_chunk_streams = 64
 max_partial_messages = 16
 max_partial_bytes = \"12MiB\"
+# How deep a command or metadata (AMF0) may nest, at most 64, and how many values
+# one may hold. Encoders nest three deep and send some forty.
+max_amf_depth = 16
+max_amf_values = 16384
 # Answers that may wait for a peer that does not read them.
 max_write_buffer = \"64KiB\"
 # The largest read buffer of a connection; it begins with a sixteenth.
@@ -92,6 +101,19 @@ read_buffer = \"64KiB\"
             // Protocol control, commands, metadata, audio and video.
             ("max_chunk_streams", self.max_chunk_streams, 8, 65_598),
             ("max_partial_messages", self.max_partial_messages, 4, 65_598),
+            // A property of the command object, and of metadata behind it.
+            (
+                "max_amf_depth",
+                self.max_amf_depth,
+                3,
+                amf0::Limits::MOST_DEPTH,
+            ),
+            (
+                "max_amf_values",
+                self.max_amf_values,
+                256,
+                amf0::Limits::MOST_VALUES,
+            ),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
@@ -162,7 +184,14 @@ read_buffer = \"64KiB\"
             handshake_timeout: self.handshake_timeout.0,
             idle_timeout: self.idle_timeout.0,
             max_write_buffer: self.max_write_buffer.as_usize(),
+            amf: self.amf_limits(),
         }
+    }
+
+    /// What a command or metadata may hold.
+    #[must_use]
+    pub fn amf_limits(&self) -> amf0::Limits {
+        amf0::Limits::new(self.max_amf_depth, self.max_amf_values)
     }
 }
 
@@ -182,6 +211,8 @@ impl Default for Config {
             max_chunk_streams: reader.max_chunk_streams,
             max_partial_messages: reader.max_partial_messages,
             max_partial_bytes: size(reader.max_partial_bytes),
+            max_amf_depth: session.amf.depth(),
+            max_amf_values: session.amf.values(),
             max_write_buffer: size(session.max_write_buffer),
             read_buffer: ByteSize(64 << 10),
         }
@@ -212,7 +243,7 @@ mod tests {
         assert_eq!(config, Config::default());
         assert_eq!(config.check(), Ok(()));
         let keys = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
-        assert_eq!(keys(Config::EXAMPLE), 12, "every key is shown");
+        assert_eq!(keys(Config::EXAMPLE), 14, "every key is shown");
         assert_eq!(toml::from_str::<Config>("").unwrap(), config);
     }
 
@@ -237,6 +268,9 @@ mod tests {
             ("max_connections_per_address = 0", "at least 1"),
             ("max_chunk_streams = 2", "max_chunk_streams"),
             ("max_partial_messages = 1", "max_partial_messages"),
+            ("max_amf_depth = 65", "at most 64"),
+            ("max_amf_depth = 2", "max_amf_depth"),
+            ("max_amf_values = 10000000", "at most 1048576"),
             ("max_message_size = \"17MiB\"", "16MiB"),
             ("max_message_size = \"1KiB\"", "64KiB"),
             ("max_partial_bytes = \"4MiB\"", "8MiB"),

@@ -94,13 +94,19 @@ impl Connection {
             Ok(never) => match never {},
         };
         let why = self.describe(&end);
+        let live = self.live.is_some();
         self.end_publish(&why);
         match end {
             End::Gone(_) => tracing::debug!("connection ended: {why}"),
             End::Offence(error) => {
-                self.complain(Offence::Broken, format_args!("connection ended: {error}"));
-                if matches!(error, SessionError::IdleTimeout(_)) {
-                    self.session.close(&Farewell::Idle);
+                self.complain(Offence::Broken, format_args!("connection ended: {why}"));
+                let farewell = match error {
+                    SessionError::IdleTimeout(_) => Farewell::Idle,
+                    _ => Farewell::Unusable(why),
+                };
+                // A stranger learns nothing; whoever publishes learns the mend.
+                if live {
+                    self.session.close(&farewell);
                     self.say_goodbye().await;
                 }
             }
@@ -221,7 +227,7 @@ impl Connection {
         match answer {
             Ok(publisher) => {
                 let now = Instant::now();
-                let to_bus = ToBus::new(publisher, &agent, now);
+                let to_bus = ToBus::new(publisher, &agent, self.config.amf_limits(), now);
                 let agent = (!agent.is_empty()).then_some(agent.as_str());
                 tracing::info!(agent, "publishing");
                 self.live = Some(Live {
@@ -272,7 +278,10 @@ impl Connection {
         match end {
             End::Gone(None) => "the publisher closed the connection".to_owned(),
             End::Gone(Some(error)) => format!("the connection was lost: {error}"),
-            End::Offence(error) => error.to_string(),
+            End::Offence(error) => match error.setting() {
+                Some(setting) => format!("{error} ({setting})"),
+                None => error.to_string(),
+            },
             End::Farewell(farewell) => farewell.to_string(),
             End::Said => "refused".to_owned(),
         }

@@ -16,6 +16,7 @@ pub mod message;
 mod session;
 pub mod target;
 
+pub(crate) use command::setting_of;
 pub use session::{
     Event, Farewell, Ignored, Media, MediaKind, PublishRequest, Refused, Rejection, Session,
     SessionError, SessionLimits,

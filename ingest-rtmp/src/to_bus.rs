@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use rillcast_core::{CloseReason, Closed, MediaKind as TrackKind, Publisher};
-use rillcast_media::{Feed, SourceItem, flv};
+use rillcast_media::flv::{self, amf0};
+use rillcast_media::{Feed, SourceItem};
 
-use crate::proto::{Media, MediaKind};
+use crate::proto::{Media, MediaKind, setting_of};
 
 /// One accepted publish: the demuxer of its messages and the feed to the bus.
 #[derive(Debug)]
@@ -38,11 +39,16 @@ pub(crate) enum Stop {
 
 impl ToBus {
     /// Begins a publish of the client that calls itself `agent`.
-    pub(crate) fn new(mut publisher: Publisher, agent: &str, now: Instant) -> Self {
+    pub(crate) fn new(
+        mut publisher: Publisher,
+        agent: &str,
+        limits: amf0::Limits,
+        now: Instant,
+    ) -> Self {
         set_encoder(&mut publisher, agent);
         Self {
             feed: Feed::new(publisher),
-            demuxer: flv::Demuxer::new(),
+            demuxer: flv::Demuxer::new().with_script_limits(limits),
             begun: now,
             counts: Counts::default(),
             unsupported_said: Vec::new(),
@@ -113,7 +119,11 @@ impl ToBus {
                 tracing::warn!("{unsupported}: the stream goes on without it");
             }
         } else if first {
-            tracing::warn!(%error, "a message is dropped; more of these are only counted");
+            let setting = match error {
+                flv::Error::Script(error) => setting_of(*error),
+                _ => None,
+            };
+            tracing::warn!(%error, setting, "a message is dropped; more of these are only counted");
         }
         Ok(())
     }
@@ -150,7 +160,9 @@ mod tests {
     fn to_bus() -> (ToBus, StreamHandle) {
         let key = StreamKey::parse("live/cam").unwrap();
         let (publisher, handle) = StreamHandle::new(key, BusConfig::default());
-        (ToBus::new(publisher, "agent\u{7}", Instant::now()), handle)
+        let limits = amf0::Limits::default();
+        let to_bus = ToBus::new(publisher, "agent\u{7}", limits, Instant::now());
+        (to_bus, handle)
     }
 
     fn message(kind: MediaKind, body: &'static [u8]) -> Media {

@@ -106,9 +106,9 @@ pub fn amf0(data: &[u8]) {
         out
     };
     // Compared encoded, because a NaN equals nothing.
-    let (values, _) = amf0::decode_some(data);
+    let (values, _) = amf0::decode_some(data, amf0::Limits::default());
     let once = encode(&values);
-    let again = amf0::decode_all(&once).map(|values| encode(&values));
+    let again = amf0::decode_all(&once, amf0::Limits::default()).map(|values| encode(&values));
     assert_eq!(again, Ok(once));
 }
 

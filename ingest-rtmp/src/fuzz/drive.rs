@@ -160,7 +160,12 @@ impl<'w> Drive<'w> {
             Event::Publish(request) => {
                 assert!(self.to_bus.is_none(), "published twice");
                 let (publisher, _) = StreamHandle::new(request.key, BusConfig::default());
-                self.next = Some(ToBus::new(publisher, &request.agent, self.now));
+                self.next = Some(ToBus::new(
+                    publisher,
+                    &request.agent,
+                    Default::default(),
+                    self.now,
+                ));
                 self.asked = true;
                 self.settle(self.answer);
             }

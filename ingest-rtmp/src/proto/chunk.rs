@@ -66,8 +66,10 @@ pub enum ChunkError {
         kind: u8,
         /// What its header declares.
         declared: u32,
-        /// The bound in force, `rtmp.max_message_size` or `rtmp.max_command_size`.
+        /// The bound in force.
         limit: usize,
+        /// Whether it is `rtmp.max_message_size`; else it is `rtmp.max_command_size`.
+        media: bool,
     },
     /// More chunk streams than `rtmp.max_chunk_streams`.
     #[error("more than {0} chunk streams are in use")]
@@ -81,4 +83,19 @@ pub enum ChunkError {
     /// Set Chunk Size named a size that no chunk can have.
     #[error("the chunk size is set to {0}")]
     ChunkSize(u32),
+}
+
+impl ChunkError {
+    /// The setting whose bound was passed, if it is a matter of one.
+    #[must_use]
+    pub const fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::MessageTooLong { media: true, .. } => Some("rtmp.max_message_size"),
+            Self::MessageTooLong { .. } => Some("rtmp.max_command_size"),
+            Self::TooManyChunkStreams(_) => Some("rtmp.max_chunk_streams"),
+            Self::TooManyPartialMessages(_) => Some("rtmp.max_partial_messages"),
+            Self::TooManyPartialBytes(_) => Some("rtmp.max_partial_bytes"),
+            Self::NoHeader { .. } | Self::ChunkSize(_) => None,
+        }
+    }
 }

@@ -21,20 +21,32 @@ pub struct Command {
 }
 
 impl Command {
+    /// [`read_within`](Self::read_within) the default limits.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(message_kind: u8, body: &[u8]) -> Result<Option<Self>, amf0::Error> {
+        Self::read_within(message_kind, body, amf0::Limits::default())
+    }
+
     /// Reads a command message. Arguments that cannot be read end the list: the
     /// ones before them often are all that is needed (Flash switches to AMF3
     /// for the last). `None` if there is not even a name.
     ///
     /// # Errors
-    /// Data that nests deeper or holds more values than any honest command.
-    pub fn read(message_kind: u8, body: &[u8]) -> Result<Option<Self>, amf0::Error> {
+    /// Data that nests deeper or holds more values than `limits` allow.
+    pub fn read_within(
+        message_kind: u8,
+        body: &[u8],
+        limits: amf0::Limits,
+    ) -> Result<Option<Self>, amf0::Error> {
         let body = match (message_kind, body.split_first()) {
             // Type 17 begins with a byte of its own, which is 0 in practice.
             (kind::COMMAND_AMF3, Some((_, rest))) => rest,
             _ => body,
         };
-        let (values, error) = amf0::decode_some(body);
-        if let Some(error @ (amf0::Error::TooDeep | amf0::Error::TooManyValues)) = error {
+        let (values, error) = amf0::decode_some(body, limits);
+        if let Some(error) = error.filter(|error| setting_of(*error).is_some()) {
             return Err(error);
         }
         let mut values = values.into_iter();
@@ -169,6 +181,15 @@ impl Status {
     }
 }
 
+/// The setting that a message of such data goes beyond.
+pub(crate) fn setting_of(error: amf0::Error) -> Option<&'static str> {
+    match error {
+        amf0::Error::TooDeep(_) => Some("rtmp.max_amf_depth"),
+        amf0::Error::TooManyValues(_) => Some("rtmp.max_amf_values"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +248,7 @@ mod tests {
         body.extend([10, 0, 0, 0, 1].repeat(10_000));
         assert_eq!(
             Command::read(kind::COMMAND_AMF0, &body),
-            Err(amf0::Error::TooDeep)
+            Err(amf0::Error::TooDeep(16))
         );
     }
 

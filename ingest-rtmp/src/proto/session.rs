@@ -40,6 +40,8 @@ pub struct SessionLimits {
     pub idle_timeout: Duration,
     /// Answers that may wait for a peer that does not read them, in bytes.
     pub max_write_buffer: usize,
+    /// What a command or script data may hold.
+    pub amf: amf0::Limits,
 }
 
 impl Default for SessionLimits {
@@ -49,6 +51,7 @@ impl Default for SessionLimits {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_write_buffer: 64 << 10,
+            amf: amf0::Limits::default(),
         }
     }
 }
@@ -324,7 +327,7 @@ impl Session {
             kind::VIDEO => return Ok(self.media(MediaKind::Video, message)),
             kind::DATA_AMF0 | kind::DATA_AMF3 => return Ok(self.script(message)),
             kind::COMMAND_AMF0 | kind::COMMAND_AMF3 => {
-                return match Command::read(message.kind, &message.body)? {
+                return match Command::read_within(message.kind, &message.body, self.limits.amf)? {
                     Some(command) => Ok(self.handle_command(&command, message.stream, now)),
                     None => {
                         self.ignored.messages += 1;
@@ -376,7 +379,7 @@ impl Session {
         if message.kind == kind::DATA_AMF3 && message.body.first() == Some(&0) {
             message.body = message.body.slice(1..);
         }
-        match amf0::decode(&message.body) {
+        match amf0::decode(&message.body, self.limits.amf) {
             Ok((amf0::Value::String(name), length)) if name == "@setDataFrame" => {
                 message.body = message.body.slice(length..);
             }

@@ -2,23 +2,63 @@
 //! in FLV and of commands in RTMP. `script.rs` reads `onMetaData` with it,
 //! `rillcast-ingest-rtmp` its commands.
 //!
-//! Every decode is bounded in depth ([`MAX_DEPTH`]) and in values
-//! ([`MAX_VALUES`]); what a length field announces is never allocated before
-//! the bytes are there.
+//! Every decode is bounded in depth and in values by [`Limits`]; what a length
+//! field announces is never allocated before the bytes are there.
 
 use bytes::BufMut;
 
 use crate::cursor::Cursor;
 
-/// How deep objects and arrays may nest. Real metadata nests three deep; a
-/// message of nested arrays costs its sender three bytes a level, and a reader
-/// that follows all of them its stack.
-pub const MAX_DEPTH: usize = 16;
+/// How much one message may hold. The default suits every publisher that we
+/// know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    depth: usize,
+    values: usize,
+}
 
-/// How many values one message may hold, all levels counted. A value takes at
-/// least one byte on the wire but many times that in memory; the largest
-/// honest message (key frame indexes of a recorded file) stays far below.
-pub const MAX_VALUES: usize = 16_384;
+impl Limits {
+    /// The deepest nesting that can be allowed. Reading, comparing, printing and
+    /// dropping a value go as deep as it does: this much fits into a stack of
+    /// 256 KiB many times over, also without optimisation (a test holds it).
+    pub const MOST_DEPTH: usize = 64;
+
+    /// The most values that can be allowed: some 100 MB of memory.
+    pub const MOST_VALUES: usize = 1 << 20;
+
+    /// Objects and arrays may nest `depth` deep, and a message may hold `values`
+    /// values, all levels counted. More than [`MOST_DEPTH`](Self::MOST_DEPTH) or
+    /// [`MOST_VALUES`](Self::MOST_VALUES) counts as that.
+    #[must_use]
+    pub fn new(depth: usize, values: usize) -> Self {
+        Self {
+            depth: depth.min(Self::MOST_DEPTH),
+            values: values.min(Self::MOST_VALUES),
+        }
+    }
+
+    /// How deep objects and arrays may nest.
+    #[must_use]
+    pub const fn depth(self) -> usize {
+        self.depth
+    }
+
+    /// How many values one message may hold, all levels counted.
+    #[must_use]
+    pub const fn values(self) -> usize {
+        self.values
+    }
+}
+
+/// Real metadata nests three deep; a message of nested arrays costs its sender
+/// five bytes a level, and a reader that follows all of them its stack. A value
+/// takes at least one byte on the wire but many times that in memory; the
+/// largest honest message (key frame indexes of a recorded file) stays far below.
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(16, 16_384)
+    }
+}
 
 /// One AMF0 value.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,12 +113,12 @@ pub enum Error {
     /// The bytes end within a value.
     #[error("AMF0 data that ends within a value")]
     Truncated,
-    /// Objects or arrays nest deeper than [`MAX_DEPTH`].
-    #[error("AMF0 data nested more than {MAX_DEPTH} deep")]
-    TooDeep,
-    /// More values than [`MAX_VALUES`].
-    #[error("AMF0 data of more than {MAX_VALUES} values")]
-    TooManyValues,
+    /// Objects or arrays nest deeper than this, which [`Limits::depth`] says.
+    #[error("AMF0 data nested more than {0} deep")]
+    TooDeep(usize),
+    /// More values than this, which [`Limits::values`] says.
+    #[error("AMF0 data of more than {0} values")]
+    TooManyValues(usize),
     /// A type marker that AMF0 does not know, 0x11 (a switch to AMF3) included.
     #[error("unknown AMF0 type marker {0:#04x}")]
     UnknownMarker(u8),
@@ -209,9 +249,9 @@ impl Object {
 /// Decodes the first value and says how many bytes it took.
 ///
 /// # Errors
-/// An [`Error`] if the bytes do not begin with a whole value within the bounds.
-pub fn decode(bytes: &[u8]) -> Result<(Value, usize), Error> {
-    let mut decoder = Decoder::new(bytes);
+/// An [`Error`] if the bytes do not begin with a whole value within the limits.
+pub fn decode(bytes: &[u8], limits: Limits) -> Result<(Value, usize), Error> {
+    let mut decoder = Decoder::new(bytes, limits);
     let value = decoder.value(0)?;
     Ok((value, bytes.len() - decoder.cursor.len()))
 }
@@ -219,9 +259,9 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, usize), Error> {
 /// Decodes the values of a whole message.
 ///
 /// # Errors
-/// An [`Error`] if the bytes are anything but whole values within the bounds.
-pub fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
-    match decode_some(bytes) {
+/// An [`Error`] if the bytes are anything but whole values within the limits.
+pub fn decode_all(bytes: &[u8], limits: Limits) -> Result<Vec<Value>, Error> {
+    match decode_some(bytes, limits) {
         (values, None) => Ok(values),
         (_, Some(error)) => Err(error),
     }
@@ -230,8 +270,8 @@ pub fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
 /// Decodes as many values as there are before the first error, which comes
 /// with them: a command whose last argument is broken can still be answered.
 #[must_use]
-pub fn decode_some(bytes: &[u8]) -> (Vec<Value>, Option<Error>) {
-    let mut decoder = Decoder::new(bytes);
+pub fn decode_some(bytes: &[u8], limits: Limits) -> (Vec<Value>, Option<Error>) {
+    let mut decoder = Decoder::new(bytes, limits);
     let mut values = Vec::new();
     while !decoder.cursor.is_empty() {
         match decoder.value(0) {
@@ -275,10 +315,10 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
             put_properties(object, out);
         }
         Value::StrictArray(values) => {
-            let values = values.get(..MAX_VALUES).unwrap_or(values);
+            let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
             out.put_u8(STRICT_ARRAY);
-            out.put_u32(u32::try_from(values.len()).unwrap_or(u32::MAX));
-            for value in values {
+            out.put_u32(count);
+            for (_, value) in (0..count).zip(values) {
                 encode(value, out);
             }
         }
@@ -302,25 +342,27 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) {
 
 struct Decoder<'a> {
     cursor: Cursor<'a>,
+    limits: Limits,
     values: usize,
 }
 
 impl<'a> Decoder<'a> {
-    const fn new(bytes: &'a [u8]) -> Self {
+    const fn new(bytes: &'a [u8], limits: Limits) -> Self {
         Self {
             cursor: Cursor::new(bytes),
+            limits,
             values: 0,
         }
     }
 
     /// Decodes one value that lies within `depth` others.
     fn value(&mut self, depth: usize) -> Result<Value, Error> {
-        if depth > MAX_DEPTH {
-            return Err(Error::TooDeep);
+        if depth > self.limits.depth {
+            return Err(Error::TooDeep(self.limits.depth));
         }
         self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(Error::TooManyValues);
+        if self.values > self.limits.values {
+            return Err(Error::TooManyValues(self.limits.values));
         }
         let marker = some(self.cursor.u8())?;
         Ok(match marker {

@@ -7,7 +7,7 @@ use rillcast_core::{MediaKind, Track};
 
 use super::file::{Tag, TagKind};
 use super::tag::{self, AudioBody, VideoBody};
-use super::{AUDIO, Error, Metadata, VIDEO};
+use super::{AUDIO, Error, Metadata, VIDEO, amf0};
 use crate::codec::{aac, avc};
 use crate::payload::compact;
 use crate::source::{SourceClock, SourceFrame, SourceItem};
@@ -29,6 +29,7 @@ pub struct Demuxer {
     video: Video,
     audio: Audio,
     metadata: Option<Metadata>,
+    limits: amf0::Limits,
 }
 
 /// What is known of the video track.
@@ -51,6 +52,13 @@ impl Demuxer {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with other limits for script data.
+    #[must_use]
+    pub fn with_script_limits(mut self, limits: amf0::Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// The body of a video message (type 9). `timestamp_ms` is the message's
@@ -144,9 +152,9 @@ impl Demuxer {
     /// script data gives nothing.
     ///
     /// # Errors
-    /// [`Error::Script`] if the body is no AMF0 or exceeds its bounds.
+    /// [`Error::Script`] if the body is no AMF0 or exceeds its limits.
     pub fn script(&mut self, body: &[u8]) -> Result<Vec<SourceItem>, Error> {
-        let Some(metadata) = Metadata::parse(body)? else {
+        let Some(metadata) = Metadata::parse(body, self.limits)? else {
             return Ok(Vec::new());
         };
         let kinds = metadata.announced();

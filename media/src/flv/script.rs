@@ -42,10 +42,10 @@ impl Metadata {
     /// has no properties.
     ///
     /// # Errors
-    /// [`Error::Script`] if the body is no AMF0 or exceeds its bounds before
+    /// [`Error::Script`] if the body is no AMF0 or exceeds `limits` before
     /// the properties were read.
-    pub fn parse(body: &[u8]) -> Result<Option<Self>, Error> {
-        let (values, error) = amf0::decode_some(body);
+    pub fn parse(body: &[u8], limits: amf0::Limits) -> Result<Option<Self>, Error> {
+        let (values, error) = amf0::decode_some(body, limits);
         let mut values = values.iter();
         let mut name = values.next().and_then(Value::as_str);
         if name == Some("@setDataFrame") {

@@ -271,17 +271,18 @@ impl Reader {
                     self.limits.max_partial_messages,
                 ));
             }
-            let limit = match stream.kind {
-                kind::AUDIO | kind::VIDEO | kind::AGGREGATE if self.media => {
-                    self.limits.max_message_size
-                }
-                _ => self.limits.max_command_size,
+            let media =
+                self.media && matches!(stream.kind, kind::AUDIO | kind::VIDEO | kind::AGGREGATE);
+            let limit = match media {
+                true => self.limits.max_message_size,
+                false => self.limits.max_command_size,
             };
             if stream.length as usize > limit {
                 return Err(ChunkError::MessageTooLong {
                     kind: stream.kind,
                     declared: stream.length,
                     limit,
+                    media,
                 });
             }
         }

@@ -399,6 +399,7 @@ fn every_bound_holds() {
             kind,
             declared,
             limit,
+            media: limit == 1_000,
         })
     };
     let long = |kind, length| Wire::default().full(4, (0, length, kind, 1), b"");

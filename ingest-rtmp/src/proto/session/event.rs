@@ -8,6 +8,7 @@ use rillcast_core::{KeyError, StreamKey};
 use rillcast_media::flv::amf0;
 
 use crate::proto::chunk::ChunkError;
+use crate::proto::command::setting_of;
 use crate::proto::handshake::HandshakeError;
 use crate::proto::target::Parameters;
 
@@ -148,6 +149,21 @@ pub enum SessionError {
     /// `rtmp.idle_timeout` is over.
     #[error("nothing was received for {0:?}")]
     IdleTimeout(Duration),
+}
+
+impl SessionError {
+    /// The setting whose bound was passed, if it is a matter of one.
+    #[must_use]
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Chunk(error) => error.setting(),
+            Self::Command(error) => setting_of(*error),
+            Self::NotReading(_) => Some("rtmp.max_write_buffer"),
+            Self::HandshakeTimeout(_) => Some("rtmp.handshake_timeout"),
+            Self::IdleTimeout(_) => Some("rtmp.idle_timeout"),
+            Self::Handshake(_) => None,
+        }
+    }
 }
 
 /// How much of what came was of no use; for the log.

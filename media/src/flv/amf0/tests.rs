@@ -4,6 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn read(bytes: &[u8]) -> Result<(Value, usize), Error> {
+    decode(bytes, Limits::default())
+}
+
+fn read_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
+    decode_all(bytes, Limits::default())
+}
+
 fn encoded(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     encode(value, &mut out);
@@ -11,11 +19,11 @@ fn encoded(value: &Value) -> Vec<u8> {
 }
 
 fn check(bytes: &[u8], want: Value) {
-    assert_eq!(decode(bytes), Ok((want.clone(), bytes.len())), "{bytes:?}");
+    assert_eq!(read(bytes), Ok((want.clone(), bytes.len())), "{bytes:?}");
     assert_eq!(encoded(&want), bytes, "{want:?}");
     for cut in 0..bytes.len() {
         // An object may end without its end marker, at a property's border.
-        if let Ok((value, used)) = decode(&bytes[..cut]) {
+        if let Ok((value, used)) = read(&bytes[..cut]) {
             assert!(value.as_object().is_some() && used == cut, "{bytes:?}");
         }
     }
@@ -61,22 +69,22 @@ fn each_type_reads_and_writes_as_the_specification_says() {
 #[test]
 fn what_peers_get_wrong_is_understood() {
     // A count that is no count, as FFmpeg and others write for live streams.
-    let (value, _) = decode(&[8, 0xff, 0xff, 0xff, 0xff, 0, 1, b'k', 5, 0, 0, 9]).unwrap();
+    let (value, _) = read(&[8, 0xff, 0xff, 0xff, 0xff, 0, 1, b'k', 5, 0, 0, 9]).unwrap();
     assert_eq!(value.as_object().map(Object::len), Some(1));
     // The last object without its end.
-    let (value, used) = decode(&[3, 0, 1, b'k', 5]).unwrap();
+    let (value, used) = read(&[3, 0, 1, b'k', 5]).unwrap();
     assert_eq!((value.as_object().map(Object::len), used), (Some(1), 5));
     // Bytes that are no UTF-8.
-    let (value, _) = decode(&[2, 0, 2, 0xff, b'a']).unwrap();
+    let (value, _) = read(&[2, 0, 2, 0xff, b'a']).unwrap();
     assert_eq!(value.as_str(), Some("\u{fffd}a"));
     // An empty key that is no end.
-    let (value, _) = decode(&[3, 0, 0, 5, 0, 0, 9]).unwrap();
+    let (value, _) = read(&[3, 0, 0, 5, 0, 0, 9]).unwrap();
     assert!(value.as_object().unwrap().get("").unwrap().is_null());
     // A key twice.
     let object = Object::new().with("k", 1.0).with("k", 2.0);
     assert_eq!(object.get("k").and_then(Value::as_f64), Some(2.0));
     // A reference is skipped over.
-    let values = decode_all(&[7, 0, 1, 5]).unwrap();
+    let values = read_all(&[7, 0, 1, 5]).unwrap();
     assert_eq!(values, [Value::Unsupported, Value::Null]);
 }
 
@@ -85,47 +93,90 @@ fn long_strings_are_written_as_such_and_long_keys_cut() {
     let text = "é".repeat(40_000);
     let bytes = encoded(&text.as_str().into());
     assert_eq!(bytes[..5], [12, 0, 1, 0x38, 0x80]);
-    assert_eq!(decode(&bytes).unwrap().0.as_str(), Some(&*text));
+    assert_eq!(read(&bytes).unwrap().0.as_str(), Some(&*text));
     let object = Object::new().with(text, Value::Null);
-    let (value, used) = decode(&encoded(&object.into())).unwrap();
+    let (value, used) = read(&encoded(&object.into())).unwrap();
     let key = value.as_object().unwrap().iter().next().unwrap().0.len();
     assert_eq!((key, used), (65_534, 1 + 2 + 65_534 + 1 + 3));
 }
 
+/// Arrays of one value each, `depth` of them.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut bytes = [10, 0, 0, 0, 1].repeat(depth);
+    bytes.push(5);
+    bytes
+}
+
 #[test]
 fn nesting_and_counts_are_bounded() {
-    // The three bytes a level that overflow the stack of naive readers.
-    let nested = [10, 0, 0, 0, 1].repeat(100_000);
-    assert_eq!(decode(&nested), Err(Error::TooDeep));
-    let nested = [3, 0, 1, b'k'].repeat(100_000);
-    assert_eq!(decode(&nested), Err(Error::TooDeep));
-    let mut at_the_limit = [10, 0, 0, 0, 1].repeat(MAX_DEPTH);
-    at_the_limit.push(5);
-    assert!(decode(&at_the_limit).is_ok());
+    // The few bytes a level that overflow the stack of naive readers.
+    let Limits { depth, values } = Limits::default();
+    assert_eq!(read(&nested(100_000)), Err(Error::TooDeep(depth)));
+    let objects = [3, 0, 1, b'k'].repeat(100_000);
+    assert_eq!(read(&objects), Err(Error::TooDeep(depth)));
+    assert!(read(&nested(depth)).is_ok());
+    assert_eq!(read(&nested(depth + 1)), Err(Error::TooDeep(depth)));
 
     let announced = [10, 0xff, 0xff, 0xff, 0xff, 5, 5];
-    assert_eq!(decode(&announced), Err(Error::Truncated));
+    assert_eq!(read(&announced), Err(Error::Truncated));
     let many = [&[10, 0, 1, 0, 0][..], &[5; 65_536]].concat();
-    assert_eq!(decode(&many), Err(Error::TooManyValues));
-    let flat = vec![5; MAX_VALUES + 1];
-    let (values, error) = decode_some(&flat);
+    assert_eq!(read(&many), Err(Error::TooManyValues(values)));
+    let flat = vec![5; values + 1];
+    let (read_values, error) = decode_some(&flat, Limits::default());
     assert_eq!(
-        (values.len(), error),
-        (MAX_VALUES, Some(Error::TooManyValues))
+        (read_values.len(), error),
+        (values, Some(Error::TooManyValues(values)))
     );
     let long = [12, 0xff, 0xff, 0xff, 0xff, b'x'];
-    assert_eq!(decode(&long), Err(Error::Truncated));
+    assert_eq!(read(&long), Err(Error::Truncated));
+}
+
+#[test]
+fn limits_are_what_was_asked_for() {
+    let limits = Limits::new(2, 4);
+    assert!(decode_all(&nested(2), limits).is_ok());
+    assert_eq!(decode_all(&nested(3), limits), Err(Error::TooDeep(2)));
+    assert!(decode_all(&[5; 4], limits).is_ok());
+    assert_eq!(decode_all(&[5; 5], limits), Err(Error::TooManyValues(4)));
+}
+
+/// Whatever is asked for, the deepest value fits into a small stack at all that
+/// is done with one.
+#[test]
+fn no_limit_lets_a_value_overflow_a_stack() {
+    let most = Limits::new(usize::MAX, usize::MAX);
+    assert_eq!((most.depth(), most.values()), (64, 1 << 20));
+    // Objects take more of it than arrays.
+    let mut objects = [16, 0, 0, 0, 1, b'k'].repeat(most.depth());
+    objects.push(5);
+    let whole = move || {
+        for bytes in [nested(most.depth()), objects] {
+            let (value, used) = decode(&bytes, most).unwrap();
+            assert_eq!(used, bytes.len());
+            let copy = value.clone();
+            assert_eq!(copy, value);
+            assert!(format!("{value:?} {value:#?}").contains("Null"));
+            let again = decode(&encoded(&value), most).unwrap().0;
+            assert_eq!(again, value);
+        }
+        assert_eq!(
+            decode(&nested(100_000), most),
+            Err(Error::TooDeep(most.depth()))
+        );
+    };
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    thread.spawn(whole).unwrap().join().unwrap();
 }
 
 #[test]
 fn values_before_an_error_are_kept() {
     let bytes = [2, 0, 1, b'a', 5, 0x11, 1, 2];
-    let (values, error) = decode_some(&bytes);
+    let (values, error) = decode_some(&bytes, Limits::default());
     assert_eq!(values, ["a".into(), Value::Null]);
     assert_eq!(error, Some(Error::UnknownMarker(0x11)));
-    assert_eq!(decode_all(&bytes), Err(Error::UnknownMarker(0x11)));
-    assert_eq!(decode_all(&[]), Ok(Vec::new()));
-    assert_eq!(decode(&[]), Err(Error::Truncated));
+    assert_eq!(read_all(&bytes), Err(Error::UnknownMarker(0x11)));
+    assert_eq!(read_all(&[]), Ok(Vec::new()));
+    assert_eq!(read(&[]), Err(Error::Truncated));
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -157,7 +208,7 @@ proptest! {
         for value in &values {
             encode(value, &mut bytes);
         }
-        prop_assert_eq!(decode_all(&bytes), Ok(values));
+        prop_assert_eq!(read_all(&bytes), Ok(values));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn a_command_nested_without_end_ends_the_session() {
     };
     let error = pair.try_send(&message).unwrap_err();
     assert!(
-        matches!(error, SessionError::Command(amf0::Error::TooDeep)),
+        matches!(error, SessionError::Command(amf0::Error::TooDeep(16))),
         "{error}"
     );
 }

@@ -1,0 +1,253 @@
+//! Every bound of `[rtmp]` on a real socket: what is at the bound passes, what
+//! is beyond it is refused, in words that name the setting.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "bounds/client.rs"]
+mod client;
+#[path = "bounds/log.rs"]
+mod log;
+
+use bytes::Bytes;
+use rillcast_core::{Host, PluginEntry, Plugins, Registry, RegistryConfig, Services, Settings};
+use rillcast_ingest_rtmp::Rtmp;
+use rillcast_ingest_rtmp::proto::message::{Control, kind};
+
+use client::Client;
+
+const SETTINGS: &str = "\
+[rtmp]
+max_message_size = \"64KiB\"
+max_command_size = \"4KiB\"
+max_chunk_streams = 8
+max_partial_messages = 4
+max_partial_bytes = \"100KiB\"
+max_amf_depth = 4
+max_amf_values = 256
+";
+
+/// A server of one plugin, with settings to which the address is added.
+async fn start(settings: &str) -> (Host, std::net::SocketAddr) {
+    let mut settings = Settings::from_toml(settings, "test.toml").unwrap();
+    let origin = rillcast_core::Origin::Default;
+    settings.set("rtmp.listen", "127.0.0.1:0", origin).unwrap();
+    let registry = Registry::new(RegistryConfig::default());
+    let entry = PluginEntry::ingest::<Rtmp>("rillcast-ingest-rtmp", "0");
+    let plugins = Plugins::none().with(entry).unwrap();
+    let host = Host::start(&plugins, Services::new(settings, registry)).unwrap();
+    let address = host.ready().await.unwrap()["rtmp"];
+    (host, address)
+}
+
+/// Bytes on the wire of a publisher.
+type Attempt = fn(&mut Client);
+
+/// The first of these passes on a connection that publishes, the second ends it
+/// with the sentence.
+async fn check(name: &str, passes: Attempt, fails: Attempt, want: &str) {
+    let (_host, address) = start(SETTINGS).await;
+    let mut client = Client::publishing(address, &format!("{name}-passes")).await;
+    passes(&mut client);
+    client.still_there().await;
+    let mut client = Client::publishing(address, &format!("{name}-fails")).await;
+    fails(&mut client);
+    let said = client.last_words().await;
+    assert!(said.contains(want), "{name}: {said}");
+}
+
+#[tokio::test]
+async fn long_messages() {
+    check(
+        "picture",
+        |client| client.message(6, kind::VIDEO, vec![0x27; 64 << 10]),
+        |client| client.message(6, kind::VIDEO, vec![0x27; (64 << 10) + 1]),
+        "a message of type 9 declares 65537 bytes, 65536 are allowed (rtmp.max_message_size)",
+    )
+    .await;
+    check(
+        "metadata",
+        |client| client.message(4, kind::DATA_AMF0, vec![5; 4 << 10]),
+        |client| client.message(4, kind::DATA_AMF0, vec![5; (4 << 10) + 1]),
+        "a message of type 18 declares 4097 bytes, 4096 are allowed (rtmp.max_command_size)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn many_chunk_streams() {
+    // The client's own dialogue takes one for commands, and one for pings.
+    fn ids(client: &mut Client, count: u32) {
+        for id in 10..10 + count {
+            client.message(id, kind::AUDIO, vec![0xAF, 1, 9]);
+        }
+    }
+    check(
+        "chunk-streams",
+        |client| ids(client, 8 - client.chunk_streams()),
+        |client| ids(client, 8),
+        "more than 8 chunk streams are in use (rtmp.max_chunk_streams)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn unfinished_messages() {
+    fn begin(client: &mut Client, count: u32, length: u32, arrived: usize) {
+        for id in 10..10 + count {
+            client.begin(id, kind::VIDEO, length, arrived);
+        }
+    }
+    check(
+        "partial-messages",
+        |client| {
+            // The client's own dialogue goes on beside them: a fourth.
+            begin(client, 3, 1_000, 128);
+        },
+        |client| begin(client, 5, 1_000, 128),
+        "more than 4 messages are begun and not finished (rtmp.max_partial_messages)",
+    )
+    .await;
+    check(
+        "partial-bytes",
+        |client| begin(client, 1, 64 << 10, 60 << 10),
+        |client| begin(client, 2, 64 << 10, 60 << 10),
+        "unfinished messages hold more than 102400 bytes (rtmp.max_partial_bytes)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn deep_and_wide_commands() {
+    fn call(arguments: &[u8]) -> Bytes {
+        // Its name and transaction are two values more.
+        let head = [2, 0, 1, b'x', 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        [&head[..], arguments].concat().into()
+    }
+    fn nested(depth: usize) -> Vec<u8> {
+        let mut bytes = [10, 0, 0, 0, 1].repeat(depth);
+        bytes.push(5);
+        bytes
+    }
+    check(
+        "depth",
+        |client| client.message(3, kind::COMMAND_AMF0, call(&nested(4))),
+        |client| client.message(3, kind::COMMAND_AMF0, call(&nested(5))),
+        "a command holds AMF0 data nested more than 4 deep (rtmp.max_amf_depth)",
+    )
+    .await;
+    check(
+        "values",
+        |client| client.message(3, kind::COMMAND_AMF0, call(&[5; 254])),
+        |client| client.message(3, kind::COMMAND_AMF0, call(&[5; 255])),
+        "a command holds AMF0 data of more than 256 values (rtmp.max_amf_values)",
+    )
+    .await;
+}
+
+/// Metadata is not worth ending a stream for: it is left out, and said so.
+#[tokio::test]
+async fn deep_metadata_is_left_out() {
+    let lines = log::lines();
+    let (_host, address) = start(SETTINGS).await;
+    let mut client = Client::publishing(address, "metadata-depth").await;
+    let mut body = b"\x02\x00\x0aonMetaData".to_vec();
+    body.extend([10, 0, 0, 0, 1].repeat(5));
+    body.push(5);
+    client.message(4, kind::DATA_AMF0, body);
+    client.still_there().await;
+    let line = lines.of(client.address());
+    assert!(
+        line.iter().any(
+            |line| line.contains("script data: AMF0 data nested more than 4 deep")
+                && line.contains("rtmp.max_amf_depth")
+        ),
+        "{line:#?}"
+    );
+}
+
+/// A stranger's connection is closed without a word; the log has one, however
+/// often it comes again.
+#[tokio::test]
+async fn strangers_cost_one_line() {
+    let lines = log::lines();
+    let settings = format!("{SETTINGS}handshake_timeout = \"200ms\"\n");
+    let (_host, address) = start(&settings).await;
+    // Who it is: each address of 127/8 is one of this machine.
+    for _ in 0..5 {
+        let mut client = Client::connected(address, "127.0.0.77").await;
+        client.message(3, kind::VIDEO, vec![0; 5_000]);
+        assert_eq!(client.last_words().await, "");
+    }
+    for _ in 0..2 {
+        let mut silent = Client::connected(address, "127.0.0.78").await;
+        assert_eq!(silent.last_words().await, "");
+    }
+    let of = |ip: &str| lines.containing(&format!("peer={ip}:"));
+    let broken = of("127.0.0.77");
+    assert_eq!(broken.len(), 1, "{broken:#?}");
+    assert!(broken[0].contains("4096 are allowed (rtmp.max_command_size)"));
+    let silent = of("127.0.0.78");
+    assert_eq!(silent.len(), 1, "{silent:#?}");
+    assert!(
+        silent[0].contains("no stream was published within 200ms (rtmp.handshake_timeout)"),
+        "{silent:#?}"
+    );
+}
+
+#[tokio::test]
+async fn connections_in_all_and_from_one_address() {
+    let lines = log::lines();
+    let settings = "[rtmp]\nmax_connections = 3\nmax_connections_per_address = 2\n";
+    let (_host, address) = start(settings).await;
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        places.push(Client::connected(address, "127.0.0.81").await);
+    }
+    for _ in 0..3 {
+        Client::refused(address, "127.0.0.81").await;
+    }
+    places.push(Client::connected(address, "127.0.0.82").await);
+    for _ in 0..3 {
+        Client::refused(address, "127.0.0.82").await;
+    }
+    for (ip, want) in [
+        (
+            "127.0.0.81",
+            "127.0.0.81 holds 2 connections already (rtmp.max_connections_per_address)",
+        ),
+        (
+            "127.0.0.82",
+            "all 3 connections are taken (rtmp.max_connections)",
+        ),
+    ] {
+        let said = lines.containing(&format!("peer={ip}:"));
+        assert_eq!(said.len(), 1, "{said:#?}");
+        assert!(said[0].contains(want), "{said:#?}");
+    }
+    // A place that is given back is taken again.
+    drop(places.pop());
+    Client::admitted(address, "127.0.0.82").await;
+}
+
+/// Whoever asks and does not read cannot make the answers pile up.
+#[tokio::test]
+async fn answers_that_nobody_reads() {
+    let lines = log::lines();
+    let settings = "[rtmp]\nmax_write_buffer = \"16KiB\"\n";
+    let (_host, address) = start(settings).await;
+    let mut client = Client::connected(address, "127.0.0.91").await;
+    let (kind, body) = Control::PingRequest(7).write();
+    client.flood(2, kind, &body).await;
+    let said = lines.containing("peer=127.0.0.91:");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(
+        said[0].contains("the peer asks and does not read")
+            && said[0].contains("(rtmp.max_write_buffer)"),
+        "{said:#?}"
+    );
+}
