@@ -24,32 +24,35 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     connections: usize,
-    /// Whether it was said that all places are taken.
-    full_said: bool,
-    addresses: HashMap<IpAddr, Address>,
-    /// When an address was last complained about, and how often since.
-    complaints: HashMap<(IpAddr, Offence), Complaint>,
+    /// When it was last said that all places are taken.
+    full: Option<Said>,
+    /// Connections of each network that has any.
+    addresses: HashMap<IpAddr, usize>,
+    /// What was said of an address.
+    said: HashMap<(IpAddr, Subject), Said>,
 }
 
-#[derive(Debug, Default)]
-struct Address {
-    connections: usize,
-    refusal_said: bool,
-}
-
+/// Lines in one period, and what went unsaid in it.
 #[derive(Debug)]
-struct Complaint {
-    at: Instant,
-    since: u64,
+struct Said {
+    begun: Instant,
+    lines: u32,
+    unsaid: u64,
 }
 
-/// What an address is complained about; each is said by itself.
+/// What is said of an address; each is counted by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Offence {
+pub(crate) enum Subject {
     /// It asks for what it cannot have.
     Refused,
     /// It breaks a rule of the protocol, or a bound.
     Broken,
+    /// It sends media that is of no use.
+    Unusable,
+    /// It wants more connections than it may have.
+    TooMany,
+    /// It publishes. That is no offence; that it begins again and again is.
+    Publishes,
 }
 
 /// A connection's place; dropping it frees the place.
@@ -64,16 +67,55 @@ pub(crate) struct Slot {
 pub(crate) struct Refusal {
     /// A sentence for the log.
     pub(crate) reason: String,
-    /// Whether it is the first for this reason: later ones are not worth a line.
-    pub(crate) first: bool,
+    /// Whether it is worth a line, and if so, how many went without one.
+    pub(crate) unsaid: Option<u64>,
 }
 
 /// An offender is named once in this time; what it does meanwhile is counted.
-const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_secs(60);
 
-/// Offenders remembered at once. Beyond it the oldest are forgotten, and each
+/// Of the publishes of one address so many are told in a period: all those of an
+/// honest machine that restarts, and few of one that does nothing else.
+const PUBLISHES: u32 = 60;
+
+/// Addresses remembered at once. Beyond it the oldest are forgotten, and each
 /// may cost a line again.
-const MAX_OFFENDERS: usize = 4_096;
+const MAX_SUBJECTS: usize = 4_096;
+
+impl Subject {
+    /// How often it is said in a period.
+    const fn lines(self) -> u32 {
+        match self {
+            Self::Publishes => PUBLISHES,
+            Self::Refused | Self::Broken | Self::Unusable | Self::TooMany => 1,
+        }
+    }
+}
+
+impl Said {
+    fn begin(now: Instant) -> Self {
+        Self {
+            begun: now,
+            lines: 1,
+            unsaid: 0,
+        }
+    }
+
+    /// Whether another line is worth it, and if so, how many were not.
+    fn again(&mut self, most: u32, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.begun) >= PERIOD {
+            let unsaid = self.unsaid;
+            *self = Self::begin(now);
+            return Some(unsaid);
+        }
+        if self.lines < most {
+            self.lines += 1;
+            return Some(0);
+        }
+        self.unsaid += 1;
+        None
+    }
+}
 
 impl Admission {
     /// At most `most` connections, of which `most_per_address` from one network.
@@ -88,28 +130,33 @@ impl Admission {
     }
 
     /// Takes a connection from `address` in.
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<Slot, Refusal> {
+    pub(crate) fn admit(&self, address: IpAddr, now: Instant) -> Result<Slot, Refusal> {
         let network = network(address);
         let mut state = self.inner.lock();
         let state = &mut *state;
         if state.connections >= self.inner.most {
-            let first = !std::mem::replace(&mut state.full_said, true);
+            let unsaid = match &mut state.full {
+                Some(said) => said.again(1, now),
+                full => {
+                    *full = Some(Said::begin(now));
+                    Some(0)
+                }
+            };
             let reason = format!(
                 "all {} connections are taken (rtmp.max_connections)",
                 self.inner.most
             );
-            return Err(Refusal { reason, first });
+            return Err(Refusal { reason, unsaid });
         }
         let held = state.addresses.entry(network).or_default();
-        if held.connections >= self.inner.most_per_address {
-            let first = !std::mem::replace(&mut held.refusal_said, true);
+        if *held >= self.inner.most_per_address {
             let reason = format!(
-                "{network} holds {} connections already (rtmp.max_connections_per_address)",
-                held.connections
+                "{network} holds {held} connections already (rtmp.max_connections_per_address)"
             );
-            return Err(Refusal { reason, first });
+            let unsaid = state.tell(network, Subject::TooMany, now);
+            return Err(Refusal { reason, unsaid });
         }
-        held.connections += 1;
+        *held += 1;
         state.connections += 1;
         Ok(Slot {
             inner: Arc::clone(&self.inner),
@@ -117,29 +164,26 @@ impl Admission {
         })
     }
 
-    /// Whether an offence of `address` is worth a line in the log, and if so,
-    /// how many went unsaid since the line before.
-    pub(crate) fn complain(&self, address: IpAddr, offence: Offence, now: Instant) -> Option<u64> {
-        let subject = (network(address), offence);
-        let mut state = self.inner.lock();
-        if let Some(complaint) = state.complaints.get_mut(&subject) {
-            if now.saturating_duration_since(complaint.at) < COMPLAINT_PERIOD {
-                complaint.since += 1;
-                return None;
-            }
-            complaint.at = now;
-            return Some(std::mem::take(&mut complaint.since));
+    /// Whether something about `address` is worth a line in the log, and if so,
+    /// how much of it went unsaid in the period before.
+    pub(crate) fn tell(&self, address: IpAddr, subject: Subject, now: Instant) -> Option<u64> {
+        self.inner.lock().tell(network(address), subject, now)
+    }
+}
+
+impl State {
+    fn tell(&mut self, network: IpAddr, subject: Subject, now: Instant) -> Option<u64> {
+        if let Some(said) = self.said.get_mut(&(network, subject)) {
+            return said.again(subject.lines(), now);
         }
-        if state.complaints.len() >= MAX_OFFENDERS {
-            let fresh = |at: Instant| now.saturating_duration_since(at) < COMPLAINT_PERIOD;
-            state.complaints.retain(|_, complaint| fresh(complaint.at));
-            if state.complaints.len() >= MAX_OFFENDERS {
-                state.complaints.clear();
+        if self.said.len() >= MAX_SUBJECTS {
+            let fresh = |begun: Instant| now.saturating_duration_since(begun) < PERIOD;
+            self.said.retain(|_, said| fresh(said.begun));
+            if self.said.len() >= MAX_SUBJECTS {
+                self.said.clear();
             }
         }
-        state
-            .complaints
-            .insert(subject, Complaint { at: now, since: 0 });
+        self.said.insert((network, subject), Said::begin(now));
         Some(0)
     }
 }
@@ -155,14 +199,9 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.inner.lock();
         state.connections = state.connections.saturating_sub(1);
-        // Not at the first free place, or one peer that comes and goes would
-        // cost a line each time.
-        if state.connections <= self.inner.most / 2 {
-            state.full_said = false;
-        }
         if let Some(held) = state.addresses.get_mut(&self.network) {
-            held.connections = held.connections.saturating_sub(1);
-            if held.connections == 0 {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
                 state.addresses.remove(&self.network);
             }
         }
@@ -180,66 +219,100 @@ mod tests {
     #[test]
     fn places_are_counted_and_given_back() {
         let admission = Admission::new(3, 2);
-        let first = admission.admit(ip("10.0.0.1")).unwrap();
-        let second = admission.admit(ip("10.0.0.1")).unwrap();
-        for said in [true, false, false] {
-            assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err().first, said);
-        }
-        let third = admission.admit(ip("10.0.0.2")).unwrap();
-        for said in [true, false] {
-            let refusal = admission.admit(ip("10.0.0.3")).unwrap_err();
-            assert_eq!(refusal.first, said);
-            assert!(
-                refusal.reason.contains("rtmp.max_connections)"),
-                "{}",
-                refusal.reason
-            );
-        }
+        let now = Instant::now();
+        let admit = |address| admission.admit(ip(address), now);
+        let first = admit("10.0.0.1").unwrap();
+        let second = admit("10.0.0.1").unwrap();
+        let refusal = admit("10.0.0.1").unwrap_err().reason;
+        assert!(refusal.contains("10.0.0.1 holds 2"), "{refusal}");
+        let third = admit("10.0.0.2").unwrap();
+        let refusal = admit("10.0.0.3").unwrap_err().reason;
+        assert!(refusal.contains("rtmp.max_connections)"), "{refusal}");
         drop(third);
-        let third = admission.admit(ip("10.0.0.2")).unwrap();
-        assert!(
-            !admission.admit(ip("10.0.0.3")).unwrap_err().first,
-            "as full as before"
-        );
+        let third = admit("10.0.0.2").unwrap();
+        assert!(admit("10.0.0.3").is_err());
         drop((first, third));
-        let again = admission.admit(ip("10.0.0.1")).unwrap();
+        let again = admit("10.0.0.1").unwrap();
         drop((second, again));
         assert!(admission.inner.lock().addresses.is_empty());
         assert_eq!(admission.inner.lock().connections, 0);
     }
 
+    /// However often a peer comes and goes meanwhile.
+    #[test]
+    fn a_refusal_is_said_once_in_a_while() {
+        for (most, most_per_address) in [(1, 9), (9, 1)] {
+            let admission = Admission::new(most, most_per_address);
+            let start = Instant::now();
+            for (seconds, want) in [(0, Some(0)), (1, None), (59, None), (60, Some(2))] {
+                let now = start + Duration::from_secs(seconds);
+                let _slot = admission.admit(ip("10.0.0.1"), now).unwrap();
+                let refusal = admission.admit(ip("10.0.0.1"), now).unwrap_err();
+                assert_eq!(refusal.unsaid, want, "{most} {seconds}");
+            }
+        }
+    }
+
     #[test]
     fn an_ipv6_network_is_one_address() {
         let admission = Admission::new(10, 1);
-        let _slot = admission.admit(ip("2001:db8::1")).unwrap();
-        assert!(admission.admit(ip("2001:db8::2")).is_err());
-        assert!(admission.admit(ip("2001:db8:0:1::1")).is_ok());
+        let now = Instant::now();
+        let _slot = admission.admit(ip("2001:db8::1"), now).unwrap();
+        assert!(admission.admit(ip("2001:db8::2"), now).is_err());
+        assert!(admission.admit(ip("2001:db8:0:1::1"), now).is_ok());
     }
 
     #[test]
     fn an_offender_is_named_once_in_a_while() {
         let admission = Admission::new(1, 1);
         let start = Instant::now();
-        let complain = |seconds| {
-            admission.complain(
+        let tell = |seconds| {
+            admission.tell(
                 ip("10.0.0.1"),
-                Offence::Broken,
+                Subject::Broken,
                 start + Duration::from_secs(seconds),
             )
         };
-        assert_eq!(complain(0), Some(0));
+        assert_eq!(tell(0), Some(0));
         for second in 1..60 {
-            assert_eq!(complain(second), None);
+            assert_eq!(tell(second), None);
         }
-        assert_eq!(complain(61), Some(59));
-        assert_eq!(complain(62), None);
+        assert_eq!(tell(61), Some(59));
+        assert_eq!(tell(62), None);
         assert_eq!(
-            admission.complain(ip("10.0.0.1"), Offence::Refused, start),
+            admission.tell(ip("10.0.0.1"), Subject::Refused, start),
             Some(0)
         );
-        for offender in 0..3 * u32::try_from(MAX_OFFENDERS).unwrap() {
-            admission.complain(IpAddr::from(offender.to_be_bytes()), Offence::Broken, start);
-            assert!(admission.inner.lock().complaints.len() <= MAX_OFFENDERS);
+        for offender in 0..3 * u32::try_from(MAX_SUBJECTS).unwrap() {
+            admission.tell(IpAddr::from(offender.to_be_bytes()), Subject::Broken, start);
+            assert!(admission.inner.lock().said.len() <= MAX_SUBJECTS);
         }
+    }
+
+    #[test]
+    fn publishes_are_told_until_they_are_too_many() {
+        let admission = Admission::new(1, 1);
+        let now = Instant::now();
+        for _ in 0..PUBLISHES {
+            assert_eq!(
+                admission.tell(ip("10.0.0.1"), Subject::Publishes, now),
+                Some(0)
+            );
+        }
+        for _ in 0..1_000 {
+            assert_eq!(
+                admission.tell(ip("10.0.0.1"), Subject::Publishes, now),
+                None
+            );
+        }
+        assert_eq!(
+            admission.tell(ip("10.0.0.2"), Subject::Publishes, now),
+            Some(0)
+        );
+        let later = now + PERIOD;
+        assert_eq!(
+            admission.tell(ip("10.0.0.1"), Subject::Publishes, later),
+            Some(1_000)
+        );
     }
 }

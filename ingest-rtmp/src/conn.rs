@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use tracing::Instrument;
 
-use crate::admission::{Admission, Offence};
+use crate::admission::{Admission, Subject};
 use crate::config::Config;
 use crate::proto::{Event, Farewell, PublishRequest, Refused, Rejection, Session, SessionError};
 use crate::to_bus::{Counts, Stop, ToBus};
@@ -63,6 +63,8 @@ struct Connection {
 struct Live {
     to_bus: ToBus,
     closed: Woken<dyn Future<Output = CloseReason> + Send>,
+    /// Whether its beginning was told in the log: then its end is, too.
+    told: bool,
 }
 
 /// Why a connection ends.
@@ -99,7 +101,7 @@ impl Connection {
         match end {
             End::Gone(_) => tracing::debug!("connection ended: {why}"),
             End::Offence(error) => {
-                self.complain(Offence::Broken, format_args!("connection ended: {why}"));
+                self.complain(Subject::Broken, format_args!("connection ended: {why}"));
                 let farewell = match error {
                     SessionError::IdleTimeout(_) => Farewell::Idle,
                     _ => Farewell::Unusable(why),
@@ -183,13 +185,16 @@ impl Connection {
                 Event::Media(media) => {
                     if let Some(live) = &mut self.live {
                         live.to_bus.push(media, now)?;
+                        if let Some(complaint) = live.to_bus.complaint() {
+                            self.complain(Subject::Unusable, format_args!("{complaint}"));
+                        }
                     }
                 }
                 Event::Publish(request) => self.publish(request).await,
                 Event::Unpublished => self.end_publish("the publisher ended it"),
                 Event::Refused(Refused::Publish(error)) => self.refused(&error.to_string()),
                 Event::Refused(Refused::Play) => self.complain(
-                    Offence::Refused,
+                    Subject::Refused,
                     format_args!("play refused: streams are not given out over RTMP"),
                 ),
             }
@@ -229,10 +234,15 @@ impl Connection {
                 let now = Instant::now();
                 let to_bus = ToBus::new(publisher, &agent, self.config.amf_limits(), now);
                 let agent = (!agent.is_empty()).then_some(agent.as_str());
-                tracing::info!(agent, "publishing");
+                let told = self.admission.tell(self.peer.ip(), Subject::Publishes, now);
+                if let Some(unsaid) = told {
+                    let unsaid = (unsaid > 0).then_some(unsaid);
+                    tracing::info!(agent, unsaid, "publishing");
+                }
                 self.live = Some(Live {
                     closed: Woken::new(Box::pin(to_bus.closed())),
                     to_bus,
+                    told: told.is_some(),
                 });
                 self.session.accept(now);
             }
@@ -250,16 +260,14 @@ impl Connection {
     }
 
     fn refused(&self, why: &str) {
-        self.complain(Offence::Refused, format_args!("publish refused: {why}"));
+        self.complain(Subject::Refused, format_args!("publish refused: {why}"));
     }
 
     /// One line per offender and period, with the count of those that went
     /// unsaid since the last one.
-    fn complain(&self, offence: Offence, what: std::fmt::Arguments<'_>) {
-        if let Some(unsaid) = self
-            .admission
-            .complain(self.peer.ip(), offence, Instant::now())
-        {
+    fn complain(&self, subject: Subject, what: std::fmt::Arguments<'_>) {
+        let told = self.admission.tell(self.peer.ip(), subject, Instant::now());
+        if let Some(unsaid) = told {
             let unsaid = (unsaid > 0).then_some(unsaid);
             tracing::warn!(unsaid, "{what}");
         }
@@ -267,7 +275,9 @@ impl Connection {
 
     /// Lets the publish in force go: the stream waits for it to come back.
     fn end_publish(&mut self, why: &str) {
-        if let Some(Live { to_bus, .. }) = self.live.take() {
+        if let Some(Live { to_bus, told, .. }) = self.live.take()
+            && told
+        {
             let Counts { bytes, dropped } = to_bus.counts();
             let seconds = to_bus.begun().elapsed().as_secs();
             tracing::info!(seconds, bytes, dropped, "publish ended: {why}");

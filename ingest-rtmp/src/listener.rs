@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rillcast_core::IngestContext;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -100,11 +100,12 @@ fn take_in(
     admission: &Admission,
     cx: &IngestContext,
 ) {
-    let slot = match admission.admit(peer.ip()) {
+    let slot = match admission.admit(peer.ip(), Instant::now()) {
         Ok(slot) => slot,
-        Err(Refusal { reason, first }) => {
-            if first {
-                tracing::warn!(protocol = cx.name(), %peer, "connection refused: {reason}");
+        Err(Refusal { reason, unsaid }) => {
+            if let Some(unsaid) = unsaid {
+                let unsaid = (unsaid > 0).then_some(unsaid);
+                tracing::warn!(protocol = cx.name(), %peer, unsaid, "connection refused: {reason}");
             }
             return;
         }

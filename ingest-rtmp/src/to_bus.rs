@@ -17,6 +17,8 @@ pub(crate) struct ToBus {
     counts: Counts,
     /// Kinds of media of which it was said that they are not carried.
     unsupported_said: Vec<TrackKind>,
+    /// What is worth a line in the log and was not taken yet.
+    complaint: Option<String>,
 }
 
 /// What a publish came to, for the log.
@@ -52,13 +54,14 @@ impl ToBus {
             begun: now,
             counts: Counts::default(),
             unsupported_said: Vec::new(),
+            complaint: None,
         }
     }
 
     /// Puts what a message holds on the bus.
     ///
     /// A message that is broken is dropped and counted; the first one of a
-    /// publish is worth a line in the log, which the caller's span completes.
+    /// publish is worth a line in the log: see [`complaint`](Self::complaint).
     pub(crate) fn push(&mut self, media: Media, received: Instant) -> Result<(), Stop> {
         let Media {
             kind,
@@ -80,6 +83,11 @@ impl ToBus {
             }
             Err(error) => self.drop_message(&error),
         }
+    }
+
+    /// Takes what is worth a line in the log, if the last message was.
+    pub(crate) fn complaint(&mut self) -> Option<String> {
+        self.complaint.take()
     }
 
     /// Waits until the publish is ended from outside; owns what it needs.
@@ -116,14 +124,17 @@ impl ToBus {
             }
             if !self.unsupported_said.contains(&unsupported.kind()) {
                 self.unsupported_said.push(unsupported.kind());
-                tracing::warn!("{unsupported}: the stream goes on without it");
+                self.complaint = Some(format!("{unsupported}: the stream goes on without it"));
             }
         } else if first {
             let setting = match error {
                 flv::Error::Script(error) => setting_of(*error),
                 _ => None,
             };
-            tracing::warn!(%error, setting, "a message is dropped; more of these are only counted");
+            let setting = setting.map_or(String::new(), |setting| format!(" ({setting})"));
+            self.complaint = Some(format!(
+                "a message is dropped, more of these are only counted: {error}{setting}"
+            ));
         }
         Ok(())
     }
@@ -184,6 +195,8 @@ mod tests {
             (MediaKind::Script, &[2, 0, 99]),
         ] {
             assert_eq!(to_bus.push(message(kind, body), now), Ok(()));
+            let complaint = to_bus.complaint();
+            assert_eq!(complaint.is_some(), to_bus.counts().dropped == 1);
         }
         assert_eq!(
             to_bus.counts(),
@@ -201,7 +214,10 @@ mod tests {
         let now = Instant::now();
         let mp3 = message(MediaKind::Audio, &[0x2F, 1, 2, 3]);
         assert_eq!(to_bus.push(mp3.clone(), now), Ok(()));
+        let complaint = to_bus.complaint().unwrap();
+        assert!(complaint.contains("goes on without it"), "{complaint}");
         assert_eq!(to_bus.push(mp3, now), Ok(()));
+        assert_eq!(to_bus.complaint(), None);
         let vp6 = message(MediaKind::Video, &[0x14, 0, 0, 0, 0, 1]);
         let stop = to_bus.push(vp6, now).unwrap_err();
         assert!(
