@@ -19,6 +19,7 @@ mod plugin;
 mod registry;
 mod settings;
 mod sync;
+mod threads;
 mod time;
 mod track;
 mod units;
@@ -44,6 +45,7 @@ pub use registry::{
     Events, MemoryUse, PublishError, PublishRequest, Registry, RegistryConfig, StreamEvent,
 };
 pub use settings::{Origin, Section, Settings, SettingsError};
+pub use threads::{Placement, Threads};
 pub use time::{Timescale, rescale};
 pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, VideoParams};
 pub use units::{ByteSize, HumanDuration, UnitError};

@@ -114,17 +114,23 @@ fn take_in(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(protocol = cx.name(), %peer, %error, "TCP_NODELAY cannot be set");
     }
-    let connection = conn::run(
-        socket,
-        peer,
-        Arc::clone(config),
-        admission.clone(),
-        cx.clone(),
-    );
-    cx.spawn(async move {
-        connection.await;
+    // The task runs on another runtime, which must make its socket anew.
+    let socket = match socket.into_std() {
+        Ok(socket) => socket,
+        Err(error) => return dropped(cx, peer, &error),
+    };
+    let (config, admission, own) = (Arc::clone(config), admission.clone(), cx.clone());
+    cx.spawn_connection(async move {
+        match TcpStream::from_std(socket) {
+            Ok(socket) => conn::run(socket, peer, config, admission, own).await,
+            Err(error) => dropped(&own, peer, &error),
+        }
         drop(slot);
     });
+}
+
+fn dropped(cx: &IngestContext, peer: SocketAddr, error: &io::Error) {
+    tracing::warn!(protocol = cx.name(), %peer, %error, "connection dropped: it cannot be watched");
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rillcast_core::{
     Host, Limits, PluginFailed, PluginSetError, PluginState, Plugins, Registry, Services, Settings,
-    SettingsError,
+    SettingsError, Threads,
 };
 use tokio::time::Instant;
 
@@ -40,6 +41,7 @@ pub struct Server {
     http: HttpServer,
     addresses: Addresses,
     host: Arc<Host>,
+    threads: Threads,
     shutdown_limit: Duration,
 }
 
@@ -61,6 +63,12 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The system refuses a thread.
+    #[error(
+        "cannot start the threads of server.threads: {}; set it to a smaller number",
+        plain(_0)
+    )]
+    Threads(#[source] std::io::Error),
     /// A plugin did not come up.
     #[error(transparent)]
     Plugin(#[from] PluginFailed),
@@ -104,6 +112,9 @@ impl Server {
         let registry = Registry::new(limits.registry());
         let services = Services::new(settings.clone(), registry);
         let services = services.with_authorizer(Tokens::new(settings));
+        let threads = Threads::start(NonZeroUsize::new(config.threads));
+        let threads = threads.map_err(StartError::Threads)?;
+        let services = services.with_threads(threads.clone());
         let routes = services.routes.clone();
         let host = Arc::new(Host::start(plugins, services)?);
 
@@ -118,10 +129,11 @@ impl Server {
         let own = api::router(Arc::clone(&app));
         let dispatch = Dispatch::new(own, api::ROOTS, routes, Arc::clone(&stats));
         let mut server = Self {
-            http: HttpServer::start(listener, Arc::new(dispatch), &config, &stats),
+            http: HttpServer::start(listener, Arc::new(dispatch), &config, &stats, &threads),
             app,
             addresses: Addresses::new(),
             host,
+            threads,
             shutdown_limit: config.shutdown_timeout.0,
         };
         match server.plugins_ready().await {
@@ -180,7 +192,23 @@ impl Server {
         {
             late.push("http");
         }
+        // Workers read their streams to the end before their threads go.
+        let streams = self.registry().clone();
+        let rest = async {
+            streams.drained().await;
+            self.threads.stop();
+            self.threads.stopped().await;
+        };
+        // What does not end by now is dropped with the server.
+        let _ = tokio::time::timeout_at(deadline, rest).await;
         late
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.http.kill();
+        self.threads.stop();
     }
 }
 

@@ -118,6 +118,10 @@ impl Capabilities {
         self.cell.spawn(task);
     }
 
+    fn spawn_connection<F: Future<Output = ()> + Send + 'static>(&self, connection: F) {
+        self.cell.spawn_connection(connection);
+    }
+
     fn stream_settings<T: DeserializeOwned>(
         &self,
         section: &str,
@@ -158,6 +162,18 @@ macro_rules! shared_capabilities {
         /// nothing else; what still runs when the time to stop is over is dropped.
         pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
             self.0.spawn(task);
+        }
+
+        /// The same on one of the server's [`Threads`](crate::Threads), where the
+        /// task stays, as does each stream that it publishes: for tasks that live
+        /// long and have little to do often. They must not block. A socket belongs
+        /// to the runtime that it was made in: hand over one of `std`, and make
+        /// tokio's of it within `connection`.
+        pub fn spawn_connection<F>(&self, connection: F)
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            self.0.spawn_connection(connection);
         }
 
         /// A section as it stands for one stream, per-stream overrides applied.

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::{BoxError, Built, EgressContext, IngestContext, PluginEntry, Plugins, Role};
 use crate::auth::{AllowAll, Authorizer};
 use crate::http::Routes;
-use crate::{Registry, Settings, SettingsError};
+use crate::{Placement, Registry, Settings, SettingsError, Threads};
 
 /// What the plugins of one server share.
 pub struct Services {
@@ -33,11 +33,13 @@ pub struct Services {
     pub routes: Routes,
     /// Who may do what.
     pub authorizer: Box<dyn Authorizer>,
+    /// Where the plugins' connections live.
+    pub threads: Threads,
 }
 
 impl Services {
-    /// Services around `settings` and `registry`, with nothing mounted and
-    /// everything allowed.
+    /// Services around `settings` and `registry`, with nothing mounted,
+    /// everything allowed, and no threads of their own.
     #[must_use]
     pub fn new(settings: Settings, registry: Registry) -> Self {
         Self {
@@ -45,6 +47,7 @@ impl Services {
             registry,
             routes: Routes::new(),
             authorizer: Box::new(AllowAll),
+            threads: Threads::none(),
         }
     }
 
@@ -52,6 +55,14 @@ impl Services {
     #[must_use]
     pub fn with_authorizer(mut self, authorizer: impl Authorizer) -> Self {
         self.authorizer = Box::new(authorizer);
+        self
+    }
+
+    /// Sets the threads that the plugins' connections live on. They are not
+    /// ended with the host: whoever started them does that.
+    #[must_use]
+    pub fn with_threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
         self
     }
 }
@@ -123,17 +134,19 @@ pub(super) struct Cell {
     /// Cancelled when the time to stop is over: drops what still runs.
     kill: CancellationToken,
     tasks: TaskTracker,
+    connections: Placement,
     panics: AtomicU64,
 }
 
 impl Cell {
-    fn new(name: &'static str) -> Arc<Self> {
+    fn new(name: &'static str, threads: &Threads) -> Arc<Self> {
         Arc::new(Self {
             name,
             state: watch::Sender::new(PluginState::Starting),
             shutdown: CancellationToken::new(),
             kill: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            connections: threads.placement(),
             panics: AtomicU64::new(0),
         })
     }
@@ -157,8 +170,24 @@ impl Cell {
     }
 
     pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(self: &Arc<Self>, task: F) {
+        self.tasks.spawn(self.own(task));
+    }
+
+    pub(super) fn spawn_connection<F>(self: &Arc<Self>, connection: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.connections.spawn(&self.tasks, self.own(connection));
+    }
+
+    /// `task` as one of the plugin's: it ends when the host says so, and a panic
+    /// in it is counted.
+    fn own<F>(self: &Arc<Self>, task: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let cell = Arc::clone(self);
-        self.tasks.spawn(async move {
+        async move {
             tokio::select! {
                 done = caught(task) => if let Err(panic) = done {
                     cell.panics.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +195,7 @@ impl Cell {
                 },
                 () = cell.kill.cancelled() => {}
             }
-        });
+        }
     }
 }
 
@@ -210,7 +239,7 @@ impl Host {
         let services = Arc::new(services);
         let built = plugins.build(&services.settings)?;
         let running = built.into_iter().map(|(entry, built)| {
-            let cell = Cell::new(entry.name());
+            let cell = Cell::new(entry.name(), &services.threads);
             let run = run(built, Arc::clone(&cell), Arc::clone(&services));
             Running {
                 entry,

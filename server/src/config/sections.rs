@@ -36,6 +36,7 @@ pub(crate) struct ServerConfig {
     pub(crate) write_timeout: HumanDuration,
     pub(crate) shutdown_timeout: HumanDuration,
     pub(crate) metrics_streams: usize,
+    pub(crate) threads: usize,
 }
 
 impl ServerConfig {
@@ -53,6 +54,9 @@ write_timeout = "15s"
 shutdown_timeout = "4s"
 # How many streams get series of their own in /metrics; the totals hold all.
 metrics_streams = 200
+# How many threads carry the connections of publishers and viewers, and what
+# their streams need; 0 is one for each core that the server may use.
+threads = 0
 "#;
 
     /// Reads and checks the section.
@@ -65,9 +69,16 @@ metrics_streams = 200
         at_least_one("max_connections", config.max_connections > 0)?;
         at_least_one("idle_timeout", !config.idle_timeout.0.is_zero())?;
         at_least_one("write_timeout", !config.write_timeout.0.is_zero())?;
+        if config.threads > MAX_THREADS {
+            let message = format!("must be at most {MAX_THREADS}: more than cores is of no use");
+            return Err(section.error("threads", message));
+        }
         Ok(config)
     }
 }
+
+/// More cores than any machine has that this runs on: a slip, not a wish.
+const MAX_THREADS: usize = 1_024;
 
 impl Default for ServerConfig {
     fn default() -> Self {
@@ -78,6 +89,7 @@ impl Default for ServerConfig {
             write_timeout: HumanDuration::from_secs(15),
             shutdown_timeout: HumanDuration::from_secs(4),
             metrics_streams: 200,
+            threads: 0,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rillcast_core::{Placement, Threads};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,7 @@ impl HttpServer {
         dispatch: Arc<Dispatch>,
         config: &ServerConfig,
         stats: &Arc<HttpStats>,
+        threads: &Threads,
     ) -> Self {
         let server = Self {
             stop: CancellationToken::new(),
@@ -105,6 +107,7 @@ impl HttpServer {
             stop: server.stop.clone(),
             kill: server.kill.clone(),
             tasks: server.tasks.clone(),
+            connections: threads.placement(),
         };
         server.tasks.spawn(acceptor.run(listener));
         server
@@ -145,6 +148,7 @@ struct Acceptor {
     stop: CancellationToken,
     kill: CancellationToken,
     tasks: TaskTracker,
+    connections: Placement,
 }
 
 impl Acceptor {
@@ -189,23 +193,34 @@ impl Acceptor {
         // A v4 client of a socket for both families is shown as v4.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let open = Open::count(&self.stats);
-        let run = conn::run(
-            stream,
-            peer,
-            Arc::clone(&self.dispatch),
-            self.limits,
-            Arc::clone(&self.stats),
-            self.stop.clone(),
-        );
+        // The task runs on another runtime, which must make its socket anew.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return dropped(peer, &error),
+        };
+        let (dispatch, limits) = (Arc::clone(&self.dispatch), self.limits);
+        let (stats, stop) = (Arc::clone(&self.stats), self.stop.clone());
         let kill = self.kill.clone();
-        self.tasks.spawn(async move {
+        let connection = async move {
+            let run = async {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => conn::run(stream, peer, dispatch, limits, stats, stop).await,
+                    Err(error) => dropped(peer, &error),
+                }
+            };
             tokio::select! {
                 () = run => {}
                 () = kill.cancelled() => {}
             }
             drop(open);
-        });
+        };
+        self.connections.spawn(&self.tasks, connection);
     }
+}
+
+fn dropped(peer: SocketAddr, error: &io::Error) {
+    let error = plain(error);
+    tracing::warn!(protocol = "http", %peer, error, "connection dropped: it cannot be watched");
 }
 
 /// Counts a connection as open while it lives.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,8 +50,11 @@ impl Egress for Probe {
     }
 
     async fn run(self, cx: EgressContext) -> Result<(), BoxError> {
-        let gate = Arc::new(Notify::new());
-        cx.http().mount("probe", "/probe", Handler { gate })?;
+        let handler = Handler {
+            gate: Arc::new(Notify::new()),
+            begun: AtomicUsize::new(0),
+        };
+        cx.http().mount("probe", "/probe", handler)?;
         cx.ready(None);
         cx.shutdown().requested().await;
         Ok(())
@@ -69,11 +73,18 @@ pub(crate) fn sliced() -> (Chunk, Vec<u8>) {
 struct Handler {
     /// Opened by a request for `open`; `held` waits for it.
     gate: Arc<Notify>,
+    /// Requests that were begun; `begun` tells.
+    begun: AtomicUsize,
 }
 
 #[async_trait]
 impl HttpHandler for Handler {
     async fn handle(&self, mut request: HttpRequest) -> http::Response<Body> {
+        if request.path == "begun" {
+            let begun = self.begun.load(Ordering::Relaxed).to_string();
+            return http::Response::new(Body::from(begun));
+        }
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let body = match request.path.as_str() {
             "slices" => Body::whole(sliced().0),
             "endless" => endless(),

@@ -102,6 +102,7 @@ async fn the_end_lets_answers_in_hand_finish_and_nothing_else() {
         metrics.text().contains("rillcast_http_connections 4\n")
     })
     .await;
+    until(address, "/probe/begun", |begun| begun.text() == "2").await;
     let ended = tokio::spawn(fixture.server.shutdown());
     assert!(idle.closed().await.is_empty());
     opener.send(b"x").await;

@@ -43,6 +43,15 @@ impl Ingest for Fake {
             "end" => return Ok(()),
             "never" => std::future::pending().await,
             "task" => cx.spawn(async { panic!("in a task") }),
+            "connections" => {
+                cx.spawn_connection(async { panic!("in a connection") });
+                let own = cx.clone();
+                cx.spawn_connection(async move {
+                    let publish = Publish::new("live/cam".parse().unwrap());
+                    let _publisher = own.publish(publish).await.unwrap();
+                    std::future::pending().await
+                });
+            }
             _ => {}
         }
         let port = self.0.port;
@@ -183,6 +192,45 @@ async fn a_plugin_that_hangs_is_dropped_when_the_time_is_over() {
     assert_eq!(host.shutdown(Duration::from_secs(4)).await, ["fake"]);
 }
 
+/// A worker that tells which threads it is called on.
+struct Where(std::sync::mpsc::Sender<Option<String>>);
+
+impl crate::StreamWorker for Where {
+    fn on_recv(&mut self, _recv: crate::Recv<'_>, _now: std::time::Instant) {
+        let name = std::thread::current().name().map(str::to_owned);
+        self.0.send(name).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_and_their_streams_live_on_the_servers_threads_and_end_with_the_plugin() {
+    let threads = Threads::start(std::num::NonZeroUsize::new(2)).unwrap();
+    let registry = Registry::new(RegistryConfig::default());
+    let services = Services::new(settings("[fake]\nmode = \"connections\"\n"), registry);
+    let host = Host::start(&plugins(), services.with_threads(threads.clone())).unwrap();
+    host.ready().await.unwrap();
+    let key = "live/cam".parse().unwrap();
+    let registry = &host.services().registry;
+    let panics = || {
+        host.status()
+            .iter()
+            .map(|status| status.panics)
+            .sum::<u64>()
+    };
+    while panics() == 0 || registry.get(&key).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(state(&host, "fake"), PluginState::Running(_)));
+    let (sender, seen) = std::sync::mpsc::channel();
+    registry.get(&key).unwrap().attach_worker(Where(sender));
+    assert_eq!(host.shutdown(Duration::from_secs(4)).await, ["fake"]);
+    registry.drained().await;
+    let seen: Vec<_> = seen.iter().flatten().collect();
+    assert_eq!(seen, ["rillcast-io-1"], "the end of the stream");
+    threads.stop();
+    threads.stopped().await;
+}
+
 #[tokio::test]
 async fn publishing_needs_leave() {
     struct Never;
@@ -198,12 +246,12 @@ async fn publishing_needs_leave() {
     let registry = Registry::new(RegistryConfig::default());
     let publish = || Publish::new("live/cam".parse().unwrap());
     let services = Services::new(Settings::new(), registry.clone()).with_authorizer(Never);
-    let cx = IngestContext::new(Cell::new("fake"), Arc::new(services));
+    let cx = IngestContext::new(Cell::new("fake", &Threads::none()), Arc::new(services));
     let refused = cx.publish(publish()).await.unwrap_err();
     assert_eq!(refused.to_string(), "live/cam may not be published");
 
     let services = Services::new(Settings::new(), registry.clone());
-    let cx = IngestContext::new(Cell::new("fake"), Arc::new(services));
+    let cx = IngestContext::new(Cell::new("fake", &Threads::none()), Arc::new(services));
     let publisher = cx.publish(publish()).await.unwrap();
     assert_eq!(registry.list().len(), 1);
     assert!(cx.publish(publish()).await.is_err(), "the key is live");
