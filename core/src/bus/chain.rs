@@ -127,12 +127,6 @@ impl Block {
         self.next.store(None);
     }
 
-    /// Whether more entries may come to this block.
-    #[inline]
-    pub(crate) fn is_open(&self) -> bool {
-        self.sealed.load(Acquire) == OPEN
-    }
-
     /// What stands at `index`, where no entry was found.
     pub(crate) fn end(&self, index: usize) -> End {
         let sealed = self.sealed.load(Acquire);

@@ -40,6 +40,8 @@ pub(crate) struct Stream {
     pub(crate) head: ArcValue<Block>,
     configs: ArcValue<Configs>,
     pub(crate) closed: AtomicBool,
+    /// The sequence number behind the last entry that was published.
+    published: AtomicU64,
     pub(crate) wake: WakeSet,
     pub(crate) readers: Readers,
 
@@ -110,6 +112,7 @@ impl Stream {
             head: ArcValue::new(writer.block()),
             configs: ArcValue::new(configs),
             closed: AtomicBool::new(false),
+            published: AtomicU64::new(0),
             wake: WakeSet::new(),
             readers: Readers::default(),
             writer: Mutex::new(writer),
@@ -132,6 +135,17 @@ impl Stream {
             keeper: Bell::new(),
             kept: AtomicBool::new(false),
         })
+    }
+
+    /// Tells readers that all entries before `seq` stand in the chain.
+    pub(crate) fn set_published(&self, seq: u64) {
+        self.published.store(seq, Release);
+    }
+
+    /// Whether a reader at `seq` has nothing to read.
+    #[inline]
+    pub(crate) fn is_read(&self, seq: u64) -> bool {
+        seq >= self.published.load(Acquire)
     }
 
     /// Time since the stream's creation.

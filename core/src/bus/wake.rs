@@ -24,7 +24,7 @@ use std::fmt;
 use std::task::Waker;
 
 use super::pump::Pump;
-use crate::sync::{AcqRel, Arc, ArcCell, ArcValue, AtomicU64, Mutex, Relaxed};
+use crate::sync::{AcqRel, Acquire, Arc, ArcCell, ArcValue, AtomicU32, AtomicU64, Mutex, Relaxed};
 
 /// As many waiters as this are woken by the writer itself. One task woken from
 /// a task costs no system call; many would.
@@ -38,6 +38,9 @@ const FIRST_CHUNK: usize = 4;
 
 /// Cells of every other chunk: one pass of a pump.
 const CHUNK: usize = 64;
+
+/// After so many sweeps without a change of its cells a chunk is copied.
+const CALM: u32 = 8;
 
 /// The low bits of the gate count the registered waiters, the high ones tick.
 const COUNT_BITS: u32 = 32;
@@ -236,6 +239,19 @@ pub(super) struct Chunk {
     /// One bit per cell that is taken; changed under `Core::admin` only.
     taken: AtomicU64,
     cells: Box<[ArcCell<Waker>]>,
+    /// How often a cell has changed.
+    version: AtomicU64,
+    /// Sweeps since then.
+    calm: AtomicU32,
+    /// What all cells hold, so that a sweep has one load instead of one for
+    /// each waiter. Of use only if its version is the chunk's.
+    copy: ArcCell<Copied>,
+}
+
+/// The wakers of a chunk at one version.
+struct Copied {
+    version: u64,
+    wakers: Box<[Option<Waker>]>,
 }
 
 impl Chunk {
@@ -245,6 +261,9 @@ impl Chunk {
             armed: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             cells: (0..size).map(|_| ArcCell::empty()).collect(),
+            version: AtomicU64::new(0),
+            calm: AtomicU32::new(0),
+            copy: ArcCell::empty(),
         }
     }
 
@@ -269,6 +288,13 @@ impl Chunk {
         if let Some(place) = self.cells.get(cell) {
             place.store(waker.map(Arc::new));
         }
+        // After the cell, and before the arm goes up: whoever sees the arm
+        // takes no copy for good that was made before.
+        self.version.fetch_add(1, AcqRel);
+        self.calm.store(0, Relaxed);
+        if self.copy.load().is_some() {
+            self.copy.store(None);
+        }
     }
 
     fn arm(&self, cell: usize) {
@@ -291,20 +317,54 @@ impl Chunk {
     pub(super) fn sweep(&self, disarm: bool) {
         // A read-modify-write in any case: a load might miss an arm.
         let keep = if disarm { 0 } else { u64::MAX };
-        let mut armed = self.armed.fetch_and(keep, AcqRel);
-        while armed != 0 {
-            let cell = armed.trailing_zeros();
-            armed &= armed - 1;
-            let place = usize::try_from(cell)
-                .ok()
-                .and_then(|cell| self.cells.get(cell));
-            if let Some(place) = place
-                && let Some(waker) = &*place.load()
-            {
+        let armed = self.armed.fetch_and(keep, AcqRel);
+        if armed == 0 {
+            return;
+        }
+        let version = self.version.load(Acquire);
+        let copy = self.copy.load();
+        if let Some(copy) = copy.as_ref().filter(|copy| copy.version == version) {
+            for waker in bits(armed).filter_map(|cell| copy.wakers.get(cell)?.as_ref()) {
+                waker.wake_by_ref();
+            }
+            return;
+        }
+        drop(copy);
+        for place in bits(armed).filter_map(|cell| self.cells.get(cell)) {
+            if let Some(waker) = &*place.load() {
                 waker.wake_by_ref();
             }
         }
+        if self.calm.fetch_add(1, Relaxed) == CALM {
+            self.make_copy(version);
+        }
     }
+
+    /// Copies the wakers of `version`.
+    fn make_copy(&self, version: u64) {
+        let wakers = self
+            .cells
+            .iter()
+            .map(|cell| cell.load().as_deref().cloned());
+        let wakers = wakers.collect();
+        self.copy.store(Some(Arc::new(Copied { version, wakers })));
+        // A cell that changed meanwhile was emptied of its waker, perhaps, and
+        // may have found no copy to take away.
+        if self.version.load(Acquire) != version {
+            self.copy.store(None);
+        }
+    }
+}
+
+/// The places of the bits that are set, from the lowest.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = usize::try_from(set.trailing_zeros())
+            .ok()
+            .filter(|_| set != 0)?;
+        set &= set - 1;
+        Some(bit)
+    })
 }
 
 /// Lets a test act just before an arm goes up, which is when a wake-up could

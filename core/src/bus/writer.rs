@@ -430,6 +430,7 @@ impl Writer {
             self.block_bytes = self.block_bytes.saturating_add(bytes);
         }
         self.seq += 1;
+        stream.set_published(self.seq);
         self.gauge.set_kept(self.kept_bytes());
         full
     }

@@ -243,24 +243,23 @@ impl Reader {
     #[inline]
     pub(super) fn try_next(&mut self) -> Option<Delivery> {
         if self.steady {
-            // Before the slot: whoever closes does so after the last entry.
+            // Before what is published: whoever closes does so after the last entry.
             let closed = self.stream.is_closed();
+            if !closed && self.stream.is_read(self.seq) {
+                return None;
+            }
             let block = self.cursor.cell.load();
-            if let Some(here) = block.as_ref() {
-                match here.get(self.index) {
-                    Some(Entry::Frame {
-                        frame, dependent, ..
-                    }) => {
-                        let (track, dependent) = (frame.track, *dependent);
-                        let index = self.index;
-                        self.step();
-                        self.frames += 1;
-                        if !self.resilient || self.is_open(track, dependent) {
-                            return Some(Delivery::Frame { block, index });
-                        }
-                    }
-                    None if !closed && here.is_open() => return None,
-                    _ => {}
+            if let Some(here) = block.as_ref()
+                && let Some(Entry::Frame {
+                    frame, dependent, ..
+                }) = here.get(self.index)
+            {
+                let (track, dependent) = (frame.track, *dependent);
+                let index = self.index;
+                self.step();
+                self.frames += 1;
+                if !self.resilient || self.is_open(track, dependent) {
+                    return Some(Delivery::Frame { block, index });
                 }
             }
         }
