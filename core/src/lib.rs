@@ -7,6 +7,7 @@
 //! socket: what bytes mean is `rillcast-media`'s, how they travel a plugin's.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod auth;
 mod bus;
 mod frame;
@@ -27,6 +28,7 @@ mod viewers;
 mod watched;
 mod worker;
 
+pub use admission::{Admission, Place, Refusal, Subject, network};
 pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
 pub use bus::{
     BusConfig, BusEntry, CloseReason, Closed, FrameRef, JoinAt, Lifecycle, MaxLag, NoopObserver,

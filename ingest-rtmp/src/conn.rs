@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use rillcast_core::{
-    CloseReason, Credentials, Denied, IngestContext, Publish, PublishError, PublishRefused,
+    Admission, CloseReason, Credentials, Denied, IngestContext, Publish, PublishError,
+    PublishRefused, Subject,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use tracing::Instrument;
 
-use crate::admission::{Admission, Subject};
 use crate::config::Config;
 use crate::proto::{Event, Farewell, PublishRequest, Refused, Rejection, Session, SessionError};
 use crate::to_bus::{Counts, Stop, ToBus};
@@ -24,6 +24,16 @@ use crate::woken::Woken;
 
 /// How long a peer has to read the last words, after which it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What the log says of an address: it asks for what it cannot have; it breaks a
+/// rule of the protocol, or a bound; it sends media that is of no use.
+const REFUSED: Subject = Subject::offence("refused");
+const BROKEN: Subject = Subject::offence("broken");
+const UNUSABLE: Subject = Subject::offence("unusable");
+
+/// It publishes. So many of these are told a minute: all those of an honest
+/// machine that restarts, and few of one that does nothing else.
+const PUBLISHES: Subject = Subject::new("publishes", 60);
 
 /// Serves a connection to its end.
 pub(crate) async fn run(
@@ -101,7 +111,7 @@ impl Connection {
         match end {
             End::Gone(_) => tracing::debug!("connection ended: {why}"),
             End::Offence(error) => {
-                self.complain(Subject::Broken, format_args!("connection ended: {why}"));
+                self.complain(BROKEN, format_args!("connection ended: {why}"));
                 let farewell = match error {
                     SessionError::IdleTimeout(_) => Farewell::Idle,
                     _ => Farewell::Unusable(why),
@@ -186,7 +196,7 @@ impl Connection {
                     if let Some(live) = &mut self.live {
                         live.to_bus.push(media, now)?;
                         if let Some(complaint) = live.to_bus.complaint() {
-                            self.complain(Subject::Unusable, format_args!("{complaint}"));
+                            self.complain(UNUSABLE, format_args!("{complaint}"));
                         }
                     }
                 }
@@ -194,7 +204,7 @@ impl Connection {
                 Event::Unpublished => self.end_publish("the publisher ended it"),
                 Event::Refused(Refused::Publish(error)) => self.refused(&error.to_string()),
                 Event::Refused(Refused::Play) => self.complain(
-                    Subject::Refused,
+                    REFUSED,
                     format_args!("play refused: streams are not given out over RTMP"),
                 ),
             }
@@ -234,7 +244,7 @@ impl Connection {
                 let now = Instant::now();
                 let to_bus = ToBus::new(publisher, &agent, self.config.amf_limits(), now);
                 let agent = (!agent.is_empty()).then_some(agent.as_str());
-                let told = self.admission.tell(self.peer.ip(), Subject::Publishes, now);
+                let told = self.admission.tell(self.peer.ip(), PUBLISHES, now);
                 if let Some(unsaid) = told {
                     let unsaid = (unsaid > 0).then_some(unsaid);
                     tracing::info!(agent, unsaid, "publishing");
@@ -260,7 +270,7 @@ impl Connection {
     }
 
     fn refused(&self, why: &str) {
-        self.complain(Subject::Refused, format_args!("publish refused: {why}"));
+        self.complain(REFUSED, format_args!("publish refused: {why}"));
     }
 
     /// One line per offender and period, with the count of those that went

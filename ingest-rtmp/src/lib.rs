@@ -1,13 +1,12 @@
 //! RTMP in: the plugin `rtmp` of rillcast.
 //!
 //! [`proto`] speaks the protocol without touching a socket. Around it:
-//! `listener.rs` takes connections in, as many as `admission.rs` allows;
+//! `listener.rs` takes connections in, as many as core's `Admission` allows;
 //! `conn.rs` reads, feeds and writes; `to_bus.rs` makes frames of messages.
 //! To link the plugin into a server, name the crate in code:
 //! `use rillcast_ingest_rtmp as _;`.
 #![forbid(unsafe_code)]
 
-mod admission;
 mod config;
 mod conn;
 mod error;

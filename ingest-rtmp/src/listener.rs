@@ -1,17 +1,16 @@
 //! The listening socket: takes connections in and hands each to `conn.rs`.
 //!
-//! How many there may be is counted in `admission.rs`.
+//! How many there may be is counted by core's [`Admission`].
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rillcast_core::IngestContext;
+use rillcast_core::{Admission, IngestContext};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::admission::{Admission, Refusal};
 use crate::config::Config;
 use crate::conn;
 use crate::error::BindError;
@@ -63,7 +62,11 @@ impl Listener {
     /// by the same `cx` and outlive this call.
     pub(crate) async fn serve(self, config: Config, cx: IngestContext) {
         let config = Arc::new(config);
-        let admission = Admission::new(config.max_connections, config.max_connections_per_address);
+        let admission = Admission::new(
+            "rtmp",
+            config.max_connections,
+            config.max_connections_per_address,
+        );
         let mut pause = Pause::default();
         let shutdown = cx.shutdown();
         let mut stop = std::pin::pin!(shutdown.requested());
@@ -100,12 +103,12 @@ fn take_in(
     admission: &Admission,
     cx: &IngestContext,
 ) {
-    let slot = match admission.admit(peer.ip(), Instant::now()) {
-        Ok(slot) => slot,
-        Err(Refusal { reason, unsaid }) => {
-            if let Some(unsaid) = unsaid {
+    let place = match admission.admit(peer.ip(), Instant::now()) {
+        Ok(place) => place,
+        Err(refusal) => {
+            if let Some(unsaid) = refusal.unsaid() {
                 let unsaid = (unsaid > 0).then_some(unsaid);
-                tracing::warn!(protocol = cx.name(), %peer, unsaid, "connection refused: {reason}");
+                tracing::warn!(protocol = cx.name(), %peer, unsaid, "connection refused: {refusal}");
             }
             return;
         }
@@ -125,7 +128,7 @@ fn take_in(
             Ok(socket) => conn::run(socket, peer, config, admission, own).await,
             Err(error) => dropped(&own, peer, &error),
         }
-        drop(slot);
+        drop(place);
     });
 }
 
@@ -204,17 +207,6 @@ const BACKLOG: i32 = 1_024;
 /// What Linux answers where IPv6 is switched off.
 const EAFNOSUPPORT: i32 = 97;
 
-/// The network that connections are counted by: an IPv6 host commands a /64.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,19 +259,5 @@ mod tests {
         }
         pause.recovered();
         assert_eq!(pause.next(&error), Pause::FIRST);
-    }
-
-    #[test]
-    fn ipv6_hosts_are_counted_by_their_network() {
-        for (address, want) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ] {
-            assert_eq!(
-                network(address.parse().unwrap()),
-                want.parse::<IpAddr>().unwrap()
-            );
-        }
     }
 }

@@ -160,7 +160,7 @@ async fn deep_metadata_is_left_out() {
     body.push(5);
     client.message(4, kind::DATA_AMF0, body);
     client.still_there().await;
-    let line = lines.of(client.address());
+    let line = lines.containing(&format!("peer={}", client.address()));
     assert!(
         line.iter().any(
             |line| line.contains("script data: AMF0 data nested more than 4 deep")

@@ -15,7 +15,7 @@ mod problem;
 mod stats;
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use conn::answer_on;
+pub(crate) use conn::{Client, Limits, answer_on};
 pub(crate) use dispatch::{Dispatch, Peer};
 pub(crate) use listener::{HttpServer, bind};
 pub(crate) use problem::Problem;

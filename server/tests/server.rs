@@ -11,6 +11,8 @@
 
 #[path = "server/api.rs"]
 mod api;
+#[path = "server/bounds.rs"]
+mod bounds;
 #[path = "server/cli.rs"]
 mod cli;
 #[path = "server/client.rs"]
@@ -21,3 +23,5 @@ mod fixture;
 mod http;
 #[path = "server/limits.rs"]
 mod limits;
+#[path = "../../ingest-rtmp/tests/bounds/log.rs"]
+mod log;

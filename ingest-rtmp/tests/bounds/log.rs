@@ -1,7 +1,6 @@
 //! What the plugin writes to the log, in memory.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -31,11 +30,6 @@ impl Lines {
         let all = String::from_utf8_lossy(&bytes);
         let lines = all.lines().filter(|line| line.contains(text));
         lines.map(ToOwned::to_owned).collect()
-    }
-
-    /// Those about a connection of this address.
-    pub(crate) fn of(&self, peer: SocketAddr) -> Vec<String> {
-        self.containing(&format!("peer={peer}"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use rillcast_core::{HumanDuration, Section, SettingsError, SharedSection};
+use rillcast_core::{ByteSize, HumanDuration, Section, SettingsError, SharedSection};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use tracing_subscriber::EnvFilter;
@@ -32,8 +32,15 @@ pub(crate) struct ServerConfig {
     #[serde(deserialize_with = "listen_address")]
     pub(crate) listen: SocketAddr,
     pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
+    pub(crate) head_timeout: HumanDuration,
     pub(crate) idle_timeout: HumanDuration,
+    pub(crate) body_timeout: HumanDuration,
     pub(crate) write_timeout: HumanDuration,
+    pub(crate) max_head_size: ByteSize,
+    pub(crate) max_headers: usize,
+    pub(crate) max_target_size: ByteSize,
+    pub(crate) max_body_size: ByteSize,
     pub(crate) shutdown_timeout: HumanDuration,
     pub(crate) metrics_streams: usize,
     pub(crate) threads: usize,
@@ -43,13 +50,28 @@ impl ServerConfig {
     const EXAMPLE: &'static str = r#"# Where HTTP is served: the pages, the API, the metrics and what viewers play.
 # 0.0.0.0 and [::] both mean every address of both families; port 0 takes a free one.
 listen = "0.0.0.0:8080"
-# How many HTTP connections may be open; one more is answered 503. Each viewer
-# that waits takes some 20 KB.
+# How many HTTP connections may be open, in all and from one address (IPv6: one
+# /64 network); one more is answered 503. Each viewer that waits takes some 20 KB.
+# Behind a proxy, or for an audience behind one address, raise the second.
 max_connections = 20000
-# A connection on which no whole request head arrives for so long is closed.
+max_connections_per_address = 2000
+# The first request's head must be there so long after the connection; a later
+# one's, or anything at all, so long after the answer before it.
+head_timeout = "10s"
 idle_timeout = "30s"
+# A request's body must be there so long after its head.
+body_timeout = "30s"
 # A client that takes not one byte of its answer for so long is dropped.
 write_timeout = "15s"
+# The largest head of a request (its first line and its headers), and the most
+# headers in it: beyond either it is answered 431.
+max_head_size = "32KiB"
+max_headers = 100
+# The longest path with its query: beyond it a request is answered 414.
+max_target_size = "8KiB"
+# The largest body of a request: beyond it, it is answered 413. What comes in by
+# HTTP is control, not media.
+max_body_size = "1MiB"
 # At the end, publishers are told and what is in hand is finished for at most so long.
 shutdown_timeout = "4s"
 # How many streams get series of their own in /metrics; the totals hold all.
@@ -67,8 +89,33 @@ threads = 0
             false => Err(section.error(key, "must be more than 0")),
         };
         at_least_one("max_connections", config.max_connections > 0)?;
-        at_least_one("idle_timeout", !config.idle_timeout.0.is_zero())?;
-        at_least_one("write_timeout", !config.write_timeout.0.is_zero())?;
+        let per_address = config.max_connections_per_address;
+        at_least_one("max_connections_per_address", per_address > 0)?;
+        for (key, value) in [
+            ("head_timeout", config.head_timeout),
+            ("idle_timeout", config.idle_timeout),
+            ("body_timeout", config.body_timeout),
+            ("write_timeout", config.write_timeout),
+        ] {
+            at_least_one(key, !value.0.is_zero())?;
+        }
+        // A browser with a few cookies sends some 2 KiB in 20 headers; hyper
+        // takes memory for as many headers as may come, for each request.
+        let sizes = [
+            ("max_head_size", config.max_head_size, 4 << 10, 1 << 20),
+            ("max_target_size", config.max_target_size, 1 << 10, 60 << 10),
+            ("max_body_size", config.max_body_size, 1, 1 << 30),
+        ];
+        for (key, value, least, most) in sizes {
+            let (least, most) = (ByteSize(least), ByteSize(most));
+            if !(least..=most).contains(&value) {
+                let range = format_args!("must be at least {least} and at most {most}");
+                return Err(section.error(key, range));
+            }
+        }
+        if !(16..=1_000).contains(&config.max_headers) {
+            return Err(section.error("max_headers", "must be at least 16 and at most 1000"));
+        }
         if config.threads > MAX_THREADS {
             let message = format!("must be at most {MAX_THREADS}: more than cores is of no use");
             return Err(section.error("threads", message));
@@ -85,8 +132,15 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             max_connections: 20_000,
+            max_connections_per_address: 2_000,
+            head_timeout: HumanDuration::from_secs(10),
             idle_timeout: HumanDuration::from_secs(30),
+            body_timeout: HumanDuration::from_secs(30),
             write_timeout: HumanDuration::from_secs(15),
+            max_head_size: ByteSize(32 << 10),
+            max_headers: 100,
+            max_target_size: ByteSize(8 << 10),
+            max_body_size: ByteSize::mib(1),
             shutdown_timeout: HumanDuration::from_secs(4),
             metrics_streams: 200,
             threads: 0,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use rillcast_core::{
-    Host, Plugins, PublishRequest, Publisher, Registry, RegistryConfig, Services, Settings,
-    StreamKey,
+    Admission, Host, HumanDuration, Plugins, PublishRequest, Publisher, Registry, RegistryConfig,
+    Services, Settings, StreamKey,
 };
 use rillcast_media::cmaf::existing_window;
 use rillcast_media::flv::{self, Demuxer};
@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::app::App;
 use crate::auth::Gate;
-use crate::http::{Dispatch, HttpStats, answer_on};
+use crate::config::ServerConfig;
+use crate::http::{Client, Dispatch, HttpStats, Limits, answer_on};
 
 /// What a client sends, as it stands on the wire; `SESSION` becomes the session
 /// of the stream `live/cam`, which no input could know. The client hangs up if
@@ -92,15 +93,24 @@ impl Beside {
     fn send(&mut self, data: &[u8]) -> Vec<u8> {
         let session = self.session();
         let data = replace(data, b"SESSION", session.as_bytes());
-        let (client, server) = tokio::io::duplex(WIRE);
+        let (near, far) = tokio::io::duplex(WIRE);
         let peer = ([127, 0, 0, 1], 1).into();
         let dispatch = Arc::clone(&self.dispatch);
         let stop = CancellationToken::new();
-        let serve = answer_on(TokioIo::new(server), peer, dispatch, PATIENCE, stop);
+        let patience = HumanDuration(PATIENCE);
+        let config = ServerConfig {
+            head_timeout: patience,
+            idle_timeout: patience,
+            body_timeout: patience,
+            ..ServerConfig::default()
+        };
+        let admission = Admission::new("server", 1, 1);
+        let client = Client::new(peer, Limits::of(&config), admission);
+        let serve = answer_on(TokioIo::new(far), client, dispatch, stop);
         let mut answers = Vec::new();
         let progress = Cell::new(0_u64);
         self.runtime.block_on(async {
-            let (mut reader, mut writer) = tokio::io::split(client);
+            let (mut reader, mut writer) = tokio::io::split(near);
             let send = async {
                 let sent = writer.write_all(&data).await;
                 // Most clients keep their side open; a server may take its end

@@ -1,6 +1,8 @@
 //! Bodies between hyper, axum and the plugins.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use rillcast_core::BoxError;
 use rillcast_core::http::{Body, BodySource, Chunk};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 /// What an answer sends: a plugin's body, or one of the server's own.
 pub(super) enum AnswerBody {
@@ -51,25 +53,82 @@ impl http_body::Body for AnswerBody {
     }
 }
 
-/// The body of a request as a plugin reads it: bounded in size and patience.
+/// The body of a request as its handler reads it: bounded in size and time.
 pub(super) struct Arriving {
     incoming: Incoming,
     left: usize,
-    patience: Duration,
+    limits: BodyLimits,
     deadline: Pin<Box<Sleep>>,
+    fault: Fault,
 }
 
-/// The most that the body of one request may hold. What comes in by HTTP today
-/// is control, not media.
-const MAX_REQUEST_BODY: usize = 1 << 20;
+/// What the body of one request may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    pub(super) size: usize,
+    /// From the request's head to the body's last byte.
+    pub(super) time: Duration,
+}
+
+/// What was wrong with a body, for the answer: its handler may have made
+/// anything of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fault(Arc<AtomicU8>);
+
+impl Fault {
+    pub(super) const SIZE: u8 = 1;
+    pub(super) const TIME: u8 = 2;
+
+    pub(super) fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, fault: u8) {
+        self.0.store(fault, Ordering::Relaxed);
+    }
+}
 
 impl Arriving {
-    pub(super) fn new(incoming: Incoming, patience: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, limits: BodyLimits) -> Self {
         Self {
             incoming,
-            left: MAX_REQUEST_BODY,
-            patience,
-            deadline: Box::pin(tokio::time::sleep(patience)),
+            left: limits.size,
+            limits,
+            deadline: Box::pin(tokio::time::sleep(limits.time)),
+            fault: Fault::default(),
+        }
+    }
+
+    /// Tells after the answer what was wrong.
+    pub(super) fn fault(&self) -> Fault {
+        self.fault.clone()
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    std::task::ready!(self.deadline.as_mut().poll(cx));
+                    self.fault.set(Fault::TIME);
+                    let error = format!("no whole body within {:?}", self.limits.time);
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            };
+            let data = match frame {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Ok(frame)) => frame.into_data(),
+            };
+            // A frame without data holds trailers, which nobody needs.
+            let Ok(data) = data else { continue };
+            let Some(left) = self.left.checked_sub(data.len()) else {
+                self.fault.set(Fault::SIZE);
+                let error = format!("a body of more than {} bytes", self.limits.size);
+                return Poll::Ready(Some(Err(error.into())));
+            };
+            self.left = left;
+            return Poll::Ready(Some(Ok(data)));
         }
     }
 }
@@ -79,29 +138,27 @@ impl BodySource for Arriving {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BoxError>>> {
-        loop {
-            let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    let late = self.deadline.as_mut().poll(cx);
-                    return late.map(|()| Some(Err("the request's body stopped arriving".into())));
-                }
-            };
-            let patience = self.patience;
-            self.deadline.as_mut().reset(Instant::now() + patience);
-            let data = match frame {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                Some(Ok(frame)) => frame.into_data(),
-            };
-            // A frame without data holds trailers, which nobody needs.
-            let Ok(data) = data else { continue };
-            let Some(left) = self.left.checked_sub(data.len()) else {
-                let error = format!("the request's body is larger than {MAX_REQUEST_BODY} bytes");
-                return Poll::Ready(Some(Err(error.into())));
-            };
-            self.left = left;
-            return Poll::Ready(Some(Ok(data)));
-        }
+        self.poll_data(cx)
+    }
+}
+
+/// For the server's own routes.
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.poll_data(cx).map_ok(Frame::data)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
     }
 }

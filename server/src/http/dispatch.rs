@@ -6,17 +6,18 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use axum::Router;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use rillcast_core::Subject;
 use rillcast_core::http::{Body, HttpRequest, RequestBody, Routes};
 use tower::ServiceExt;
 
-use super::body::{AnswerBody, Arriving};
+use super::body::{AnswerBody, Arriving, Fault};
+use super::conn::{BODY, Client, SLOW, TARGET};
 use super::problem::Problem;
 use super::stats::HttpStats;
 
@@ -48,20 +49,20 @@ impl Dispatch {
         }
     }
 
-    /// Answers one request; `patience` is for the pieces of its body.
+    /// Answers one request.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Peer,
-        patience: Duration,
+        client: &Client,
     ) -> Response<AnswerBody> {
+        let peer = client.peer;
         let method = request.method().clone();
         let has_body = !request.body().is_end_stream();
         // Not the query: it may hold a token.
         let path = request.uri().path().to_owned();
-        let answer = guarded(self.route(request, peer, patience)).await;
+        let answer = guarded(self.route(request, client)).await;
         let mut response = answer.unwrap_or_else(|panic| {
-            tracing::error!(protocol = "http", peer = %peer.0, path, %panic, "a handler panicked");
+            tracing::error!(protocol = "http", %peer, path, %panic, "a handler panicked");
             own(Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the server made a mistake; its log says more",
@@ -78,16 +79,20 @@ impl Dispatch {
         }
         let status = response.status();
         self.stats.answered(status);
-        tracing::debug!(protocol = "http", peer = %peer.0, %method, path, status = status.as_u16(), "answered");
+        tracing::debug!(protocol = "http", %peer, %method, path, status = status.as_u16(), "answered");
         response
     }
 
-    async fn route(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-        patience: Duration,
-    ) -> Response<AnswerBody> {
+    async fn route(&self, request: Request<Incoming>, client: &Client) -> Response<AnswerBody> {
+        let limits = &client.limits;
+        if target_size(request.uri()) > limits.target {
+            let why = "the path with its query is longer than server.max_target_size";
+            return client.refuse(StatusCode::URI_TOO_LONG, TARGET, why);
+        }
+        let size = request.body().size_hint().lower();
+        if size > u64::try_from(limits.body.size).unwrap_or(u64::MAX) {
+            return client.refuse(StatusCode::PAYLOAD_TOO_LARGE, BODY, BODY_TOO_LARGE);
+        }
         // RFC 9112 section 3.2.
         let hosts = request.headers().get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
@@ -105,27 +110,82 @@ impl Dispatch {
         {
             let path = rest.to_owned();
             let (head, incoming) = request.into_parts();
-            let body = if incoming.is_end_stream() {
-                RequestBody::empty()
-            } else {
-                RequestBody::new(Arriving::new(incoming, patience))
+            let (body, fault) = match client.arriving(incoming) {
+                None => (RequestBody::empty(), None),
+                Some((body, fault)) => (RequestBody::new(body), Some(fault)),
             };
             let request = HttpRequest {
                 head,
                 path,
-                peer: Some(peer.0),
+                peer: Some(client.peer),
                 body,
             };
-            return handler.handle(request).await.map(AnswerBody::Plugin);
+            let answer = handler.handle(request).await.map(AnswerBody::Plugin);
+            return client.judged(answer, fault);
         }
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(peer);
+        let (head, incoming) = request.into_parts();
+        let (body, fault) = match client.arriving(incoming) {
+            None => (axum::body::Body::empty(), None),
+            Some((body, fault)) => (axum::body::Body::new(body), Some(fault)),
+        };
+        let mut request = Request::from_parts(head, body);
+        request.extensions_mut().insert(Peer(client.peer));
         let answered: Result<_, Infallible> = self.own.clone().oneshot(request).await;
         match answered {
-            Ok(response) => response.map(AnswerBody::Own),
+            Ok(response) => client.judged(response.map(AnswerBody::Own), fault),
             Err(never) => match never {},
         }
     }
+}
+
+impl Client {
+    /// A body that is yet to come, and what will tell how it came.
+    fn arriving(&self, incoming: Incoming) -> Option<(Arriving, Fault)> {
+        if incoming.is_end_stream() {
+            return None;
+        }
+        let body = Arriving::new(incoming, self.limits.body);
+        let fault = body.fault();
+        Some((body, fault))
+    }
+
+    /// The answer, unless the request's body was at fault.
+    fn judged(&self, answer: Response<AnswerBody>, fault: Option<Fault>) -> Response<AnswerBody> {
+        match fault.map_or(0, |fault| fault.get()) {
+            Fault::SIZE => self.refuse(StatusCode::PAYLOAD_TOO_LARGE, BODY, BODY_TOO_LARGE),
+            Fault::TIME => {
+                let why = "the request's body did not arrive within server.body_timeout";
+                self.refuse(StatusCode::REQUEST_TIMEOUT, SLOW, why)
+            }
+            _ => answer,
+        }
+    }
+
+    /// Refuses a request and ends its connection: the rest of what was sent is
+    /// not read.
+    fn refuse(
+        &self,
+        status: StatusCode,
+        offence: Subject,
+        why: &'static str,
+    ) -> Response<AnswerBody> {
+        self.complain(offence, why);
+        let mut response = own(Problem::new(status, why));
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        response
+    }
+}
+
+const BODY_TOO_LARGE: &str = "the request's body is larger than server.max_body_size";
+
+/// As long as the client wrote it.
+fn target_size(uri: &Uri) -> usize {
+    let authority = uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len());
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    authority + path
 }
 
 impl fmt::Debug for Dispatch {

@@ -3,17 +3,17 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rillcast_core::{Placement, Threads};
+use rillcast_core::{Admission, Placement, Threads};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::conn::{self, Limits};
+use super::conn::{self, Client, Limits};
 use super::dispatch::Dispatch;
-use super::stats::{HttpStats, add, get};
+use super::stats::{HttpStats, add};
 use crate::config::{ServerConfig, plain};
 
 /// How many connections the kernel holds that were not accepted yet: enough
@@ -98,11 +98,12 @@ impl HttpServer {
         };
         let acceptor = Acceptor {
             dispatch,
-            limits: Limits {
-                idle: config.idle_timeout.0,
-                write: config.write_timeout.0,
-            },
-            max_connections: u64::try_from(config.max_connections).unwrap_or(u64::MAX),
+            limits: Limits::of(config),
+            admission: Admission::new(
+                "server",
+                config.max_connections,
+                config.max_connections_per_address,
+            ),
             stats: Arc::clone(stats),
             stop: server.stop.clone(),
             kill: server.kill.clone(),
@@ -143,7 +144,7 @@ impl Drop for HttpServer {
 struct Acceptor {
     dispatch: Arc<Dispatch>,
     limits: Limits,
-    max_connections: u64,
+    admission: Admission,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
     kill: CancellationToken,
@@ -183,28 +184,34 @@ impl Acceptor {
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         add(&self.stats.accepted, 1);
-        if get(&self.stats.open) >= self.max_connections {
-            add(&self.stats.refused, 1);
-            // The client's request is not read: as much as the socket takes at
-            // once must do, or refusing would cost what admitting does.
-            let _ = stream.try_write(TOO_MANY.as_bytes());
-            return;
-        }
         // A v4 client of a socket for both families is shown as v4.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let place = match self.admission.admit(peer.ip(), Instant::now()) {
+            Ok(place) => place,
+            Err(refusal) => {
+                if let Some(unsaid) = refusal.unsaid() {
+                    let unsaid = (unsaid > 0).then_some(unsaid);
+                    tracing::warn!(protocol = "http", %peer, unsaid, "connection refused: {refusal}");
+                }
+                add(&self.stats.refused, 1);
+                refuse(&stream);
+                return;
+            }
+        };
         let open = Open::count(&self.stats);
         // The task runs on another runtime, which must make its socket anew.
         let stream = match stream.into_std() {
             Ok(stream) => stream,
             Err(error) => return dropped(peer, &error),
         };
-        let (dispatch, limits) = (Arc::clone(&self.dispatch), self.limits);
+        let client = Client::new(peer, self.limits, self.admission.clone());
+        let dispatch = Arc::clone(&self.dispatch);
         let (stats, stop) = (Arc::clone(&self.stats), self.stop.clone());
         let kill = self.kill.clone();
         let connection = async move {
             let run = async {
                 match TcpStream::from_std(stream) {
-                    Ok(stream) => conn::run(stream, peer, dispatch, limits, stats, stop).await,
+                    Ok(stream) => conn::run(stream, client, dispatch, stats, stop).await,
                     Err(error) => dropped(peer, &error),
                 }
             };
@@ -212,7 +219,7 @@ impl Acceptor {
                 () = run => {}
                 () = kill.cancelled() => {}
             }
-            drop(open);
+            drop((open, place));
         };
         self.connections.spawn(&self.tasks, connection);
     }
@@ -239,6 +246,17 @@ impl Drop for Open {
             .open
             .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
+}
+
+/// As much as the socket takes at once must do, or refusing would cost what
+/// admitting does. What has come of a request is taken out of the socket, since
+/// closing it unread would take the answer back.
+fn refuse(stream: &TcpStream) {
+    let _ = stream.try_write(TOO_MANY.as_bytes());
+    let mut unread = [0; 4 << 10];
+    // As large as heads get by default; whoever sends on gets no answer.
+    let whole = |read: io::Result<usize>| read.is_ok_and(|read| read == 4 << 10);
+    let _ = (0..8).all(|_| whole(stream.try_read(&mut unread)));
 }
 
 const TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\

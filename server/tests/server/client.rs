@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// No answer of these tests takes so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,8 +54,25 @@ impl Client {
         }
     }
 
+    /// From one of this machine's own addresses: all of 127/8 are, on Linux.
+    pub(crate) async fn connect_from(address: SocketAddr, from: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        let from = SocketAddr::new(from.parse().unwrap(), 0);
+        socket.bind(from).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends what a server may not want any more; false if it does not.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
     }
 
     /// Sends one request with a Host header.

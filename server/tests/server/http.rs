@@ -203,11 +203,7 @@ async fn a_plugin_reads_the_body_of_a_request() {
     let mut client = Client::connect(fixture.http).await;
     let head = "POST /probe/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n";
     client.send(head.as_bytes()).await;
-    client.send(&vec![b'x'; 1_100_000]).await;
-    let answer = client.answer(false).await;
-    assert!(
-        answer.text().contains("larger than 1048576 bytes"),
-        "{}",
-        answer.text()
-    );
+    // It may be refused before all is written.
+    client.try_send(&vec![b'x'; 1_100_000]).await;
+    assert_eq!(client.answer(false).await.status, 413);
 }
