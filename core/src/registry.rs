@@ -47,6 +47,8 @@ pub struct RegistryConfig {
     pub memory: ByteSize,
     /// The most streams at one time.
     pub max_streams: usize,
+    /// The most among them that wait for their publisher to come back.
+    pub max_waiting: usize,
     /// Is told what happens on every stream.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -56,6 +58,7 @@ impl Default for RegistryConfig {
         Self {
             memory: ByteSize::mib(2_048),
             max_streams: 10_000,
+            max_waiting: usize::MAX,
             observer: None,
         }
     }
@@ -76,6 +79,13 @@ impl RegistryConfig {
         self
     }
 
+    /// Sets the most streams that wait for their publisher to come back.
+    #[must_use]
+    pub const fn with_max_waiting(mut self, max_waiting: usize) -> Self {
+        self.max_waiting = max_waiting;
+        self
+    }
+
     /// Sets who is told what happens on every stream.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -89,6 +99,7 @@ impl fmt::Debug for RegistryConfig {
         f.debug_struct("RegistryConfig")
             .field("memory", &self.memory)
             .field("max_streams", &self.max_streams)
+            .field("max_waiting", &self.max_waiting)
             .field("observed", &self.observer.is_some())
             .finish()
     }
@@ -130,6 +141,10 @@ impl Registry {
     /// publisher has been silent for `bus.stale_after`; that publisher is told
     /// ([`CloseReason::TakenOver`]) and cannot write or end anything any more.
     ///
+    /// Where there are as many streams as there may be, in all or of the key's
+    /// app, one that waits for its publisher gives way: the youngest, since who
+    /// comes and goes leaves those.
+    ///
     /// Grace times and idle time-outs are measured by a task of the tokio
     /// runtime that this is called in.
     ///
@@ -138,10 +153,7 @@ impl Registry {
     /// many streams, or the registry has shut down.
     pub fn publish(&self, request: PublishRequest) -> Result<Publisher, PublishError> {
         let home = &self.home;
-        let mut table = home.table();
-        if table.events.is_none() {
-            return Err(PublishError::ShuttingDown);
-        }
+        let mut table = self.with_room(&request)?;
         let (stream, attached) = match table.streams.get(&request.key) {
             Some(stream) => {
                 let stream = Arc::clone(stream);
@@ -152,9 +164,6 @@ impl Registry {
                 )
             }
             None => {
-                if table.streams.len() >= home.config.max_streams {
-                    return Err(PublishError::Full(home.config.max_streams));
-                }
                 let stream = Stream::new(Origin {
                     key: request.key.clone(),
                     session: session(),
@@ -183,6 +192,36 @@ impl Registry {
             stream.keep(&runtime);
         }
         Ok(attached.tell())
+    }
+
+    /// The table, with room for what is asked for.
+    fn with_room(&self, request: &PublishRequest) -> Result<MutexGuard<'_, Table>, PublishError> {
+        loop {
+            let table = self.home.table();
+            if table.events.is_none() {
+                return Err(PublishError::ShuttingDown);
+            }
+            if table.streams.contains_key(&request.key) {
+                return Ok(table);
+            }
+            let app = request.key.app();
+            let (waiting, refusal) = if table.count(app) >= request.max_per_app {
+                let refusal = PublishError::AppFull {
+                    app: app.to_owned(),
+                    most: request.max_per_app,
+                };
+                (table.youngest_waiting(Some(app)), refusal)
+            } else if table.streams.len() >= self.home.config.max_streams {
+                let refusal = PublishError::Full(self.home.config.max_streams);
+                (table.youngest_waiting(None), refusal)
+            } else {
+                return Ok(table);
+            };
+            drop(table);
+            // Whoever comes back just then keeps it: then there is another one,
+            // or none.
+            waiting.ok_or(refusal)?.stop_waiting();
+        }
     }
 
     /// The stream of `key`, while it lives.
@@ -298,6 +337,22 @@ impl Home {
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock()
     }
+
+    /// Ends streams that wait for their publisher, while there are too many.
+    pub(crate) fn bound_waiting(&self) {
+        loop {
+            let table = self.table();
+            if table.waiting().count() <= self.config.max_waiting {
+                return;
+            }
+            let youngest = table.youngest_waiting(None);
+            drop(table);
+            match youngest {
+                Some(stream) => stream.stop_waiting(),
+                None => return,
+            }
+        }
+    }
 }
 
 /// The streams that live, and the events that tell of them.
@@ -308,6 +363,23 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// How many streams the app has.
+    fn count(&self, app: &str) -> usize {
+        self.streams.keys().filter(|key| key.app() == app).count()
+    }
+
+    /// The streams that wait for their publisher to come back.
+    fn waiting(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.streams.values().filter(|stream| stream.is_waiting())
+    }
+
+    /// The one among them that began last, of one app or of all.
+    fn youngest_waiting(&self, app: Option<&str>) -> Option<Arc<Stream>> {
+        let of_app = |stream: &&Arc<Stream>| app.is_none_or(|app| stream.key.app() == app);
+        let youngest = self.waiting().filter(of_app);
+        youngest.max_by_key(|stream| stream.created).cloned()
+    }
+
     pub(crate) fn send(&self, event: &StreamEvent) {
         if let Some(events) = &self.events {
             // An error says that nobody follows.

@@ -14,7 +14,7 @@ mod client;
 mod log;
 
 use bytes::Bytes;
-use rillcast_core::{Host, PluginEntry, Plugins, Registry, RegistryConfig, Services, Settings};
+use rillcast_core::{Host, Limits, PluginEntry, Plugins, Registry, Services, Settings};
 use rillcast_ingest_rtmp::Rtmp;
 use rillcast_ingest_rtmp::proto::message::{Control, kind};
 
@@ -36,7 +36,8 @@ async fn start(settings: &str) -> (Host, std::net::SocketAddr) {
     let mut settings = Settings::from_toml(settings, "test.toml").unwrap();
     let origin = rillcast_core::Origin::Default;
     settings.set("rtmp.listen", "127.0.0.1:0", origin).unwrap();
-    let registry = Registry::new(RegistryConfig::default());
+    let limits: Limits = settings.section("limits").unwrap().read().unwrap();
+    let registry = Registry::new(limits.registry());
     let entry = PluginEntry::ingest::<Rtmp>("rillcast-ingest-rtmp", "0");
     let plugins = Plugins::none().with(entry).unwrap();
     let host = Host::start(&plugins, Services::new(settings, registry)).unwrap();
@@ -232,6 +233,49 @@ async fn connections_in_all_and_from_one_address() {
     // A place that is given back is taken again.
     drop(places.pop());
     Client::admitted(address, "127.0.0.82").await;
+}
+
+/// Each is told on its own connection, in the protocol's words.
+#[tokio::test]
+async fn streams_in_all_and_of_one_app() {
+    let settings = "\
+[limits]
+streams = 3
+[[stream]]
+match = \"live/*\"
+limits.streams_per_app = 2
+";
+    let (_host, address) = start(settings).await;
+    let mut publishers = Vec::new();
+    for (app, name, want) in [
+        ("live", "one", None),
+        ("live", "two", None),
+        (
+            "live",
+            "three",
+            Some("live carries 2 streams, and may carry no more (limits.streams_per_app)"),
+        ),
+        ("stage", "one", None),
+        (
+            "stage",
+            "two",
+            Some("the server carries 3 streams, and may carry no more (limits.streams)"),
+        ),
+    ] {
+        let mut client = Client::connected(address, "127.0.0.1").await;
+        let (code, said) = client.publish_to(app, name).await;
+        match want {
+            None => assert_eq!(code, "NetStream.Publish.Start", "{said}"),
+            Some(want) => {
+                assert_eq!(
+                    (code.as_str(), said.as_str()),
+                    ("NetStream.Publish.Failed", want)
+                );
+                assert_eq!(client.last_words().await, "");
+            }
+        }
+        publishers.push(client);
+    }
 }
 
 /// Whoever asks and does not read cannot make the answers pile up.

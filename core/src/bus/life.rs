@@ -163,6 +163,22 @@ impl Stream {
         self.observer
             .tell(|observer| observer.on_publish_ended(&self.key, epoch, None));
         self.observer.tell(|observer| observer.on_event(&event));
+        if let Some(home) = home {
+            home.bound_waiting();
+        }
+    }
+
+    /// Whether the stream waits for its publisher to come back.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state().lifecycle == Lifecycle::Idle && self.epoch() > 0
+    }
+
+    /// Ends the stream before its grace time is over, if it waits still.
+    pub(crate) fn stop_waiting(self: &Arc<Self>) {
+        let epoch = self.epoch();
+        if self.is_waiting() && self.end(Close::Detached(epoch), CloseReason::GraceExpired) {
+            tracing::debug!(stream = %self.key, "no longer waited for: there are too many streams");
+        }
     }
 
     /// Ends what `which` says; false if that is not there (any more).

@@ -230,7 +230,8 @@ impl IngestContext {
         let limits = limits(&services.settings, &key)?;
         let mut request = PublishRequest::new(key, self.name())
             .with_bus(bus)
-            .with_idle_timeout(Some(limits.idle_timeout.0));
+            .with_idle_timeout(Some(limits.idle_timeout.0))
+            .with_max_per_app(limits.streams_per_app);
         request.peer = peer;
         Ok(services.registry.publish(request)?)
     }

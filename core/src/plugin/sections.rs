@@ -15,7 +15,7 @@ pub(super) const CORE_SECTIONS: &[SharedSection] = &[
     SharedSection::new("limits", Limits::EXAMPLE, |section| {
         section.read::<Limits>()?.check(section)
     })
-    .with_stream_keys(&["idle_timeout"]),
+    .with_stream_keys(&["idle_timeout", "streams_per_app"]),
 ];
 
 /// The `[limits]` section: bounds that hold for every protocol.
@@ -25,8 +25,12 @@ pub(super) const CORE_SECTIONS: &[SharedSection] = &[
 pub struct Limits {
     /// A publisher that sends nothing for so long is ended.
     pub idle_timeout: HumanDuration,
-    /// How many streams may live at once; one more is refused.
+    /// How many streams may live at once, and with them publishers.
     pub streams: usize,
+    /// How many of them one app may have.
+    pub streams_per_app: usize,
+    /// How many of them may wait for their publisher to come back.
+    pub waiting_streams: usize,
     /// How much memory the buses of all streams may hold together.
     pub memory: ByteSize,
 }
@@ -36,8 +40,14 @@ impl Limits {
     pub const EXAMPLE: &'static str = "\
 # A publisher that sends nothing for so long is ended. May be set per stream.
 idle_timeout = \"30s\"
-# How many streams may live at once; one more is refused.
+# How many streams may live at once, in all and of one app; one more publisher is
+# refused. The second may be set per stream: for match = \"stage/*\", say.
 streams = 1000
+streams_per_app = 500
+# How many of them may wait for a publisher that has left (bus.reconnect_grace).
+# Beyond it, and where a new publisher finds no room, those that began last end:
+# who comes and goes with ever new names takes nobody else's place.
+waiting_streams = 500
 # How much memory the buses of all streams may hold together; near the bound,
 # streams keep less for viewers that join or fall behind.
 memory = \"1GiB\"
@@ -56,6 +66,9 @@ impl Limits {
         if self.streams == 0 {
             return refuse("streams", &1);
         }
+        if self.streams_per_app == 0 {
+            return refuse("streams_per_app", &1);
+        }
         if self.memory < LEAST_MEMORY {
             return refuse("memory", &LEAST_MEMORY);
         }
@@ -68,6 +81,7 @@ impl Limits {
         RegistryConfig::default()
             .with_memory(self.memory)
             .with_max_streams(self.streams)
+            .with_max_waiting(self.waiting_streams)
     }
 }
 
@@ -76,6 +90,8 @@ impl Default for Limits {
         Self {
             idle_timeout: HumanDuration::from_secs(30),
             streams: 1_000,
+            streams_per_app: 500,
+            waiting_streams: 500,
             memory: ByteSize(1 << 30),
         }
     }
@@ -154,6 +170,10 @@ mod tests {
             (
                 "streams = 0\n",
                 Some("f line 2: limits.streams: must be at least 1"),
+            ),
+            (
+                "streams_per_app = 0\n",
+                Some("f line 2: limits.streams_per_app: must be at least 1"),
             ),
             (
                 "memory = 5\n",

@@ -19,6 +19,8 @@ pub struct PublishRequest {
     pub bus: BusConfig,
     /// A publisher that is silent for so long is ended, and its stream with it.
     pub idle_timeout: Option<Duration>,
+    /// The most streams of the key's app at one time.
+    pub max_per_app: usize,
 }
 
 impl PublishRequest {
@@ -31,6 +33,7 @@ impl PublishRequest {
             peer: None,
             bus: BusConfig::default(),
             idle_timeout: None,
+            max_per_app: usize::MAX,
         }
     }
 
@@ -54,6 +57,13 @@ impl PublishRequest {
         self.idle_timeout = idle_timeout;
         self
     }
+
+    /// Sets the most streams of the key's app at one time.
+    #[must_use]
+    pub const fn with_max_per_app(mut self, max_per_app: usize) -> Self {
+        self.max_per_app = max_per_app;
+        self
+    }
 }
 
 /// Why a publisher was refused.
@@ -64,8 +74,16 @@ pub enum PublishError {
     #[error("{0} is being published already")]
     Busy(StreamKey),
     /// There are as many streams as there may be.
-    #[error("the server carries {0} streams, and may carry no more")]
+    #[error("the server carries {0} streams, and may carry no more (limits.streams)")]
     Full(usize),
+    /// There are as many streams of the app as there may be.
+    #[error("{app} carries {most} streams, and may carry no more (limits.streams_per_app)")]
+    AppFull {
+        /// The app.
+        app: String,
+        /// How many it may carry.
+        most: usize,
+    },
     /// The registry has shut down.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -90,14 +90,14 @@ impl Client {
     /// A connection that publishes `live/NAME`.
     pub(crate) async fn publishing(to: SocketAddr, name: &str) -> Self {
         let mut client = Self::connected(to, "127.0.0.1").await;
-        let said = client.publish(name).await;
+        let said = client.publish_to("live", name).await;
         assert_eq!(said.0, "NetStream.Publish.Start", "{said:?}");
         client
     }
 
-    /// Asks to publish `live/NAME`; the answer's code and description.
-    pub(crate) async fn publish(&mut self, name: &str) -> (String, String) {
-        let app = Object::new().with("app", "live");
+    /// Asks to publish `APP/NAME`; the answer's code and description.
+    pub(crate) async fn publish_to(&mut self, app: &str, name: &str) -> (String, String) {
+        let app = Object::new().with("app", app);
         self.command(0, "connect", vec![app.into()]);
         self.command(0, "createStream", vec![Value::Null]);
         self.command(1, "publish", vec![Value::Null, name.into(), "live".into()]);

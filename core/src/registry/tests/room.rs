@@ -1,0 +1,98 @@
+//! How many streams there may be, and which give way.
+
+use super::*;
+
+/// The keys of the streams that live, in order.
+fn keys(registry: &Registry) -> String {
+    let streams = registry.list();
+    let keys: Vec<_> = streams.iter().map(|stream| stream.key().as_str()).collect();
+    keys.join(" ")
+}
+
+#[tokio::test]
+async fn there_is_a_limit_on_streams() {
+    let registry = Registry::new(RegistryConfig::default().with_max_streams(2));
+    let publish = |name: &str| registry.publish(PublishRequest::new(key(name), "test"));
+    let first = publish("live/1").unwrap();
+    let _second = publish("live/2").unwrap();
+    let refused = publish("live/3").unwrap_err();
+    assert_eq!(refused, PublishError::Full(2));
+    assert_eq!(
+        refused.to_string(),
+        "the server carries 2 streams, and may carry no more (limits.streams)"
+    );
+    // One that lives already may be continued.
+    drop(first);
+    publish("live/1").unwrap().finish();
+    assert!(publish("live/3").is_ok());
+}
+
+#[tokio::test]
+async fn there_is_a_limit_on_the_streams_of_an_app() {
+    let registry = Registry::default();
+    let publish = |name: &str, most| {
+        let request = PublishRequest::new(key(name), "test");
+        registry.publish(request.with_max_per_app(most))
+    };
+    let _first = publish("live/1", 2).unwrap();
+    let second = publish("live/2", 2).unwrap();
+    assert_eq!(
+        publish("live/3", 2).unwrap_err().to_string(),
+        "live carries 2 streams, and may carry no more (limits.streams_per_app)"
+    );
+    let _other = publish("stage/1", 1).unwrap();
+    assert!(publish("stage/2", 1).is_err());
+    second.finish();
+    assert!(publish("live/3", 2).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_wait_give_way_the_youngest_first() {
+    let registry = Registry::new(RegistryConfig::default().with_max_streams(3));
+    let publish = |name: &str, most| {
+        let request = PublishRequest::new(key(name), "test");
+        registry.publish(request.with_max_per_app(most))
+    };
+    let mut before = Vec::new();
+    for name in ["live/old", "other/x", "live/young"] {
+        before.push(publish(name, 9).unwrap());
+        advance(Duration::from_secs(1)).await;
+    }
+    drop(before);
+    // Whoever comes back finds his stream.
+    let young = publish("live/young", 9).unwrap();
+    assert_eq!(young.epoch(), 2);
+    drop(young);
+    let _a = publish("live/a", 9).unwrap();
+    assert_eq!(keys(&registry), "live/a live/old other/x");
+    // Within an app, its own do.
+    let _b = publish("live/b", 2).unwrap();
+    assert_eq!(keys(&registry), "live/a live/b other/x");
+    let _c = publish("live/c", 9).unwrap();
+    assert_eq!(keys(&registry), "live/a live/b live/c");
+    assert_eq!(publish("live/d", 9).unwrap_err(), PublishError::Full(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_streams_wait() {
+    let registry = Registry::new(RegistryConfig::default().with_max_waiting(2));
+    let mut events = registry.events();
+    let mut publishers = Vec::new();
+    for number in 0..5 {
+        let request = PublishRequest::new(key(&format!("live/{number}")), "test");
+        publishers.push(registry.publish(request).unwrap());
+        advance(Duration::from_secs(1)).await;
+    }
+    let live = publishers.pop();
+    assert!(all(&mut events).contains("published live/4"));
+    for publisher in publishers {
+        drop(publisher);
+    }
+    assert_eq!(keys(&registry), "live/0 live/1 live/4");
+    assert_eq!(
+        all(&mut events),
+        "detached live/0, detached live/1, detached live/2, ended live/2 grace expired, \
+         detached live/3, ended live/3 grace expired"
+    );
+    drop(live);
+}
