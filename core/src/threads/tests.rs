@@ -28,35 +28,31 @@ fn spawn(placement: &Placement, tasks: &TaskTracker) -> (String, oneshot::Sender
 }
 
 #[test]
-fn connections_go_where_the_fewest_of_their_kind_are_and_stay() {
+fn connections_fill_a_block_before_the_next_thread_and_stay() {
     let threads = threads(2);
     assert_eq!(threads.count(), 2);
     let (viewers, publishers) = (threads.placement(), threads.placement());
     let tasks = TaskTracker::new();
-    let seats: Vec<_> = (0..4).map(|_| spawn(&viewers, &tasks)).collect();
-    let names: Vec<&str> = seats.iter().map(|(name, _)| name.as_str()).collect();
     let (a, b) = ("rillcast-io-0", "rillcast-io-1");
-    assert_eq!(names, [a, b, a, b]);
-    // Another kind is spread by itself.
-    let (name, _end) = spawn(&publishers, &tasks);
-    assert_eq!(name, a);
+    let spawn_all = |placement: &Placement, count, thread: &str| {
+        let seats = (0..count).map(|_| spawn(placement, &tasks));
+        let seats: Vec<_> = seats.collect();
+        assert!(seats.iter().all(|(name, _)| name == thread), "{thread}");
+        seats.into_iter().map(|(_, end)| end).collect::<Vec<_>>()
+    };
+    let first = spawn_all(&viewers, BLOCK, a);
+    // Another kind goes where fewer others are.
+    let other = spawn_all(&publishers, 1, b);
+    let second = spawn_all(&viewers, BLOCK, b);
+    let third = spawn_all(&viewers, 1, a);
     // Whoever leaves makes room.
-    let mut left = Vec::new();
-    for (name, end) in seats {
-        if name == b {
-            end.send(()).unwrap();
-        } else {
-            left.push(end);
-        }
-    }
-    while viewers.counts.iter().any(|count| count.load(Relaxed) == 1) || tasks.len() > 3 {
+    let left = 2 * BLOCK + 2 - first.len();
+    drop(first);
+    while tasks.len() > left || viewers.fullness(0) != (0, 0) {
         thread::yield_now();
     }
-    for _ in 0..2 {
-        let (name, end) = spawn(&viewers, &tasks);
-        assert_eq!(name, b);
-        left.push(end);
-    }
+    let fourth = spawn_all(&viewers, BLOCK - 1, a);
+    drop((other, second, third, fourth));
 }
 
 #[tokio::test]
@@ -107,6 +103,7 @@ async fn a_panic_costs_its_own_task_alone() {
     placement.spawn(&tasks, async { panic!("on purpose") });
     tasks.wait().await;
     assert_eq!(placement.counts[0].load(Relaxed), 0);
+    assert_eq!(threads.pool.loads[0].load(Relaxed), 0);
     let (name, _end) = spawn(&placement, &tasks);
     assert_eq!(name, "rillcast-io-0");
 }

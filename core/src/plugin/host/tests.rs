@@ -226,7 +226,7 @@ async fn connections_and_their_streams_live_on_the_servers_threads_and_end_with_
     assert_eq!(host.shutdown(Duration::from_secs(4)).await, ["fake"]);
     registry.drained().await;
     let seen: Vec<_> = seen.iter().flatten().collect();
-    assert_eq!(seen, ["rillcast-io-1"], "the end of the stream");
+    assert_eq!(seen, ["rillcast-io-0"], "the end of the stream");
     threads.stop();
     threads.stopped().await;
 }
