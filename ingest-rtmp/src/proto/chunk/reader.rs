@@ -186,15 +186,15 @@ impl Reader {
         if !stream.open || stream.body.len() < stream.length as usize {
             return None;
         }
-        stream.open = false;
         self.partial_messages -= 1;
         self.partial_bytes -= stream.body.capacity();
+        let body = Bytes::from(stream.finish());
         Some(Message {
             chunk_stream: stream.id,
             kind: stream.kind,
             stream: stream.stream,
             timestamp: stream.timestamp,
-            body: Bytes::from(std::mem::take(&mut stream.body)),
+            body,
         })
     }
 

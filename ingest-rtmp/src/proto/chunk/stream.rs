@@ -18,6 +18,8 @@ pub(super) struct ChunkStream {
     /// Whether a message is begun and not finished.
     pub(super) open: bool,
     pub(super) body: Vec<u8>,
+    /// The length of the longest message that came whole.
+    pub(super) longest: usize,
 }
 
 /// The first allocation for a body whose bytes trickle in.
@@ -45,7 +47,8 @@ impl ChunkStream {
 
     /// The capacity that the buffer needs for `piece` bytes more when
     /// `available` are at hand, if it has to grow: twice what it was, at least
-    /// what is at hand, never more than the message.
+    /// what is at hand or has come whole before, never more than the message.
+    /// So a peer never makes us hold more than it has sent itself.
     pub(super) fn capacity_for(&self, piece: usize, available: usize) -> Option<usize> {
         let needed = self.body.len() + piece;
         if needed <= self.body.capacity() {
@@ -53,8 +56,16 @@ impl ChunkStream {
         }
         let goal = (self.body.capacity() * 2)
             .max(self.body.len() + available)
+            .max(self.longest)
             .max(SMALLEST_BODY);
         Some(goal.min(self.length as usize).max(needed))
+    }
+
+    /// Gives the whole message away.
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        self.open = false;
+        self.longest = self.longest.max(self.body.len());
+        std::mem::take(&mut self.body)
     }
 
     /// Drops the unfinished message and tells how much its buffer held.
