@@ -2,9 +2,9 @@
 //! processes of their own, a publisher for many streams, viewers for many
 //! connections, and what a process costs.
 //!
-//! The benchmarks are `benches/ingest.rs` and `benches/http.rs`;
-//! `cargo xtask bench` runs them. Nothing leaves the loopback interface, and
-//! all is bounded in count and time.
+//! `benches/ingest.rs` and `benches/http.rs` use them; `benches/bus/` measures
+//! the bus alone. `cargo xtask bench` runs all three. Nothing leaves the loopback
+//! interface, and all is bounded in count and time.
 #![forbid(unsafe_code)]
 
 mod clip;
