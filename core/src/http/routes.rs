@@ -121,17 +121,17 @@ impl Routes {
     #[must_use]
     pub fn find<'p>(&self, path: &'p str) -> Option<(Arc<dyn HttpHandler>, &'p str)> {
         let table = self.table.load();
-        let mut prefix = path;
-        loop {
-            if let Some(mount) = table.get(prefix) {
-                let rest = path.get(prefix.len()..).unwrap_or_default();
-                // One slash only: two are another path, from which relative
-                // addresses lead elsewhere.
-                let rest = rest.strip_prefix('/').unwrap_or(rest);
-                return Some((Arc::clone(&mount.handler), rest));
-            }
-            prefix = prefix.rsplit_once('/')?.0;
-        }
+        // There are few, and a prefix of another one sorts before it.
+        table.iter().rev().find_map(|(prefix, mount)| {
+            let rest = path.strip_prefix(prefix.as_str())?;
+            // One slash only: two are another path, from which relative
+            // addresses lead elsewhere.
+            let rest = match rest.strip_prefix('/') {
+                None if !rest.is_empty() => return None,
+                below => below.unwrap_or(rest),
+            };
+            Some((Arc::clone(&mount.handler), rest))
+        })
     }
 
     /// Every mounted prefix with its owner, sorted.
