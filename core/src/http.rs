@@ -25,6 +25,14 @@ use crate::plugin::BoxError;
 /// The returned future may be dropped at any await when the client leaves.
 #[async_trait]
 pub trait HttpHandler: Send + Sync + 'static {
+    /// Answers at once what need not be waited for, which saves making a future
+    /// of it; `None` leaves the request as it was, for [`handle`](Self::handle).
+    /// It must not block. What most requests are answered by should be here;
+    /// a handler without it works as well.
+    fn handle_now(&self, _request: &mut HttpRequest) -> Option<http::Response<Body>> {
+        None
+    }
+
     /// Answers one request; errors of any kind are responses too.
     async fn handle(&self, request: HttpRequest) -> http::Response<Body>;
 }

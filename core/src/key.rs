@@ -1,6 +1,8 @@
 //! Stream keys: `app/name`, parsed once, safe in paths and URLs.
 
+use std::borrow::{Borrow, Cow};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -8,8 +10,9 @@ use std::sync::Arc;
 ///
 /// Whatever the protocol, a key is parsed here and nowhere else. A parsed key
 /// can stand in a URL path and name a file below a folder without leaving it.
-/// Cloning shares the text.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Cloning shares the text. Maps by key can be asked for a text as well: one
+/// that is no key is in none of them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamKey {
     text: Arc<str>,
     slash: usize,
@@ -66,6 +69,24 @@ impl StreamKey {
             text: format!("{app}/{name}").into(),
             slash: app.len(),
         })
+    }
+
+    /// The text of the key that `path` of a URL begins with, decoded, and what
+    /// follows its slash: what to look up a stream by that is there.
+    ///
+    /// Nothing is made of it and little checked: what is no key is in no map,
+    /// since those that are were checked when they were published.
+    #[must_use]
+    pub fn split_path(path: &str) -> Option<(Cow<'_, str>, &str)> {
+        let (app, rest) = path.split_once('/')?;
+        let (name, rest) = rest.split_once('/')?;
+        let text = path.get(..app.len() + 1 + name.len())?;
+        let text = if text.contains('%') {
+            Cow::Owned(Self::from_parts(app, name).ok()?.as_str().to_owned())
+        } else {
+            Cow::Borrowed(text)
+        };
+        Some((text, rest))
     }
 
     /// The application, the part before the slash.
@@ -170,6 +191,19 @@ impl FromStr for StreamKey {
     }
 }
 
+/// As the text, which tells where its one slash is.
+impl Hash for StreamKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Borrow<str> for StreamKey {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -184,7 +218,35 @@ impl fmt::Debug for StreamKey {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
     use super::*;
+
+    #[test]
+    fn a_map_by_key_is_asked_for_a_text() {
+        let keys = HashSet::from([StreamKey::parse("live/caf%C3%A9").unwrap()]);
+        for (text, want) in [("live/café", true), ("live/caf%C3%A9", false), ("", false)] {
+            assert_eq!(keys.contains(text), want, "{text}");
+        }
+        let ordered: BTreeSet<StreamKey> = keys.into_iter().collect();
+        assert!(ordered.contains("live/café"));
+    }
+
+    #[test]
+    fn a_path_is_split_behind_its_key() {
+        for (path, want) in [
+            ("live/cam/a/b", Some(("live/cam", "a/b"))),
+            ("live/caf%C3%A9/", Some(("live/café", ""))),
+            ("live/cam", None),
+            ("live", None),
+            ("live/a%2fb/c", None),
+            ("live/%4/c", None),
+        ] {
+            let split = StreamKey::split_path(path);
+            let split = split.as_ref().map(|(key, rest)| (&**key, *rest));
+            assert_eq!(split, want, "{path}");
+        }
+    }
 
     #[test]
     fn a_key_is_an_app_and_a_name() {

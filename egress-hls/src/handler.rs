@@ -36,12 +36,8 @@ struct Inner {
 
 type Refusal = Box<Response<Body>>;
 
-/// What of a request matters here: all but its body.
-struct Asked {
-    head: Parts,
-    path: String,
-    peer: Option<SocketAddr>,
-}
+/// What of a request for a playlist matters beside its path, and who sent it.
+type Asked<'r> = (Verb, &'r mut Parts, Option<SocketAddr>);
 
 impl Handler {
     pub(crate) fn new(config: Config, store: Arc<Store>, cx: EgressContext) -> Self {
@@ -67,29 +63,53 @@ impl Handler {
 
 #[async_trait]
 impl HttpHandler for Handler {
-    async fn handle(&self, request: HttpRequest) -> Response<Body> {
-        let HttpRequest {
-            head, path, peer, ..
-        } = request;
-        let answer = self.0.answer(&Asked { head, path, peer }).await;
+    fn handle_now(&self, request: &mut HttpRequest) -> Option<Response<Body>> {
+        self.0.media_now(request)
+    }
+
+    async fn handle(&self, mut request: HttpRequest) -> Response<Body> {
+        let answer = self.0.answer(&mut request).await;
         answer.unwrap_or_else(|refusal| *refusal)
     }
 }
 
 impl Inner {
-    async fn answer(&self, request: &Asked) -> Result<Response<Body>, Refusal> {
-        let verb = delivery::verb(&request.head)?;
-        let parts: Vec<&str> = request.path.split('/').take(5).collect();
+    /// The media playlist of a track, which is what most requests are for, if
+    /// there is anything in it. All else, errors too, is left to
+    /// [`answer`](Self::answer).
+    fn media_now(&self, request: &mut HttpRequest) -> Option<Response<Body>> {
+        let HttpRequest {
+            head, path, peer, ..
+        } = request;
+        let verb = delivery::verb(head).ok()?;
+        let (key, rest) = StreamKey::split_path(path)?;
+        let (session, file) = rest.split_once('/')?;
+        let track = file.strip_suffix(".m3u8")?;
+        let now = Instant::now();
+        let window = self.store.find(&key, session, now)?;
+        let snapshot = window.load();
+        if matches!(snapshot.state, State::Refused(_)) {
+            return None;
+        }
+        self.listed(&window, &snapshot, track, (verb, head, *peer), now)
+    }
+
+    async fn answer(&self, request: &mut HttpRequest) -> Result<Response<Body>, Refusal> {
+        let HttpRequest {
+            head, path, peer, ..
+        } = request;
+        let verb = delivery::verb(head)?;
+        let parts: Vec<&str> = path.split('/').take(5).collect();
         let key = |app, name| {
             StreamKey::from_parts(app, name).map_err(|_| missing("that names no stream"))
         };
         match parts[..] {
-            [app, name, "index.m3u8"] => self.index(&key(app, name)?, verb, request).await,
+            [app, name, "index.m3u8"] => self.index(&key(app, name)?, verb, head).await,
             [app, name, session, file] => {
                 let track = file.strip_suffix(".m3u8");
                 let track = track.ok_or_else(|| missing("there are only playlists here"))?;
                 let key = key(app, name)?;
-                self.media(&key, session, track, verb, request).await
+                self.media(&key, session, track, (verb, head, *peer)).await
             }
             _ => Err(missing("there is no such playlist")),
         }
@@ -100,7 +120,7 @@ impl Inner {
         &self,
         key: &StreamKey,
         verb: Verb,
-        request: &Asked,
+        head: &mut Parts,
     ) -> Result<Response<Body>, Refusal> {
         let handle = self.stream(key);
         let window = self.window(key, handle.as_ref());
@@ -115,9 +135,9 @@ impl Inner {
         let snapshot = late_tracks(&window, snapshot, &announced.unwrap_or_default()).await;
         let session = self.renders.session(&window, || self.viewers(&window));
         let listing = session.listing(&snapshot);
-        let text = listing.multivariant(&snapshot);
+        let text = listing.multivariant(&snapshot, self.max_age(&snapshot));
         let text = text.ok_or_else(|| missing("there is nothing to play"))?;
-        Ok(text.answer(verb, &request.head, self.max_age(&snapshot)))
+        Ok(text.answer(verb, head))
     }
 
     /// The media playlist of a track.
@@ -126,10 +146,9 @@ impl Inner {
         key: &StreamKey,
         session: &str,
         track: &str,
-        verb: Verb,
-        request: &Asked,
+        asked: Asked<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let window = self.store.find(key, session, Instant::now());
+        let window = self.store.find(key.as_str(), session, Instant::now());
         let window = window.ok_or_else(|| missing("no such session, or it is over"))?;
         let known = |snapshot: &Snapshot| snapshot.track(track).is_some();
         // A track that a live session does not have may never come: its name is
@@ -142,13 +161,28 @@ impl Inner {
             track.is_some_and(|track| !track.listed().is_empty())
         })
         .await?;
-        let session = self.renders.session(&window, || self.viewers(&window));
-        let listing = session.listing(&snapshot);
-        let track = snapshot.track(track);
-        let text = track.and_then(|track| listing.media(&snapshot, track));
-        let text = text.ok_or_else(|| missing("there is nothing to play"))?;
-        self.note(&session.viewers, &snapshot, request);
-        Ok(text.answer(verb, &request.head, self.max_age(&snapshot)))
+        self.listed(&window, &snapshot, track, asked, Instant::now())
+            .ok_or_else(|| missing("there is nothing to play"))
+    }
+
+    /// The media playlist of a track as `snapshot` has it; whoever gets one is
+    /// counted as a viewer.
+    fn listed(
+        &self,
+        window: &Arc<Window>,
+        snapshot: &Snapshot,
+        track: &str,
+        (verb, head, peer): Asked<'_>,
+        now: Instant,
+    ) -> Option<Response<Body>> {
+        let track = snapshot.track(track)?;
+        let session = self.renders.session(window, || self.viewers(window));
+        let listing = session.listing(snapshot);
+        let text = listing.media(snapshot, track, self.max_age(snapshot))?;
+        if !snapshot.is_ended() {
+            note(&session.viewers, snapshot, head, peer, now);
+        }
+        Some(text.answer(verb, head))
     }
 
     /// The live stream of that key.
@@ -191,17 +225,6 @@ impl Inner {
         }
     }
 
-    /// Counts the sender of `request` as a viewer until it should have asked again.
-    fn note(&self, viewers: &Viewers, snapshot: &Snapshot, request: &Asked) {
-        if snapshot.is_ended() {
-            return;
-        }
-        let address = request.peer.map(|peer| peer.ip().to_canonical());
-        let agent = request.head.headers.get(USER_AGENT);
-        let stay = snapshot.target_duration * 2 + VIEWER_SLACK;
-        viewers.note((address, agent), Instant::now(), stay);
-    }
-
     /// What has ended does not change any more, but goes.
     fn max_age(&self, snapshot: &Snapshot) -> u32 {
         if snapshot.is_ended() {
@@ -210,6 +233,20 @@ impl Inner {
             self.config.max_age(snapshot.target_duration)
         }
     }
+}
+
+/// Counts the sender of a request as a viewer until it should have asked again.
+fn note(
+    viewers: &Viewers,
+    snapshot: &Snapshot,
+    head: &Parts,
+    peer: Option<SocketAddr>,
+    now: Instant,
+) {
+    let address = peer.map(|peer| peer.ip().to_canonical());
+    let agent = head.headers.get(USER_AGENT);
+    let stay = snapshot.target_duration * 2 + VIEWER_SLACK;
+    viewers.note((address, agent), now, stay);
 }
 
 /// The first snapshot with something `listed`, held for up to `limit` while the

@@ -12,8 +12,11 @@ pub(crate) mod multivariant;
 #[cfg(test)]
 mod tests;
 
+use http::HeaderValue;
+
 /// The media type of both kinds (RFC 8216 section 4).
-pub(crate) const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
+pub(crate) const CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("application/vnd.apple.mpegurl");
 
 /// EXT-X-VERSION of a playlist with EXT-X-MAP and without EXT-X-GAP (RFC 8216
 /// section 7): also the version of the multivariant playlist, since it leads there.

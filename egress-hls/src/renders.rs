@@ -134,20 +134,26 @@ impl Listing {
             && self.tracks.iter().zip(snapshot.tracks.iter()).all(same)
     }
 
-    /// The multivariant playlist; `None` if there is nothing to play. The
-    /// snapshot must be the one that this listing was asked for with.
-    pub(crate) fn multivariant(&self, snapshot: &Snapshot) -> Option<&Text> {
+    /// The multivariant playlist, which caches may keep for `max_age` seconds;
+    /// `None` if there is nothing to play. The snapshot must be the one that
+    /// this listing was asked for with.
+    pub(crate) fn multivariant(&self, snapshot: &Snapshot, max_age: u32) -> Option<&Text> {
         let render = || {
             let renditions = multivariant::renditions(snapshot);
             let text = multivariant::render(&snapshot.session, &renditions)?;
-            Some(Text::new(text, CONTENT_TYPE))
+            Some(Text::new(text, CONTENT_TYPE, max_age))
         };
         self.multivariant.get_or_init(render).as_ref()
     }
 
-    /// The media playlist of a track; `None` if it has nothing listed. The
-    /// snapshot must be the one that this listing was asked for with.
-    pub(crate) fn media(&self, snapshot: &Snapshot, track: &TrackWindow) -> Option<&Text> {
+    /// The media playlist of a track in the same way; `None` if it has nothing
+    /// listed.
+    pub(crate) fn media(
+        &self,
+        snapshot: &Snapshot,
+        track: &TrackWindow,
+        max_age: u32,
+    ) -> Option<&Text> {
         let listed = self
             .tracks
             .iter()
@@ -157,7 +163,7 @@ impl Listing {
         }
         let render = || {
             let text = MediaPlaylist::of(snapshot, track).to_string();
-            Text::new(text, CONTENT_TYPE)
+            Text::new(text, CONTENT_TYPE, max_age)
         };
         Some(listed.text.get_or_init(render))
     }

@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 use rillcast_core::http::{Body, Chunk};
 
+pub use etag::entity_tag;
 pub use range::ByteRange;
 pub use text::Text;
 
@@ -48,7 +49,7 @@ pub fn verb(head: &Parts) -> Result<Verb, Box<Response<Body>>> {
         Method::OPTIONS => Err(Box::new(preflight())),
         _ => {
             let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
-            set(response.headers_mut(), ALLOW, METHODS);
+            response.headers_mut().insert(ALLOW, METHODS);
             Err(Box::new(response))
         }
     }
@@ -58,10 +59,10 @@ pub fn verb(head: &Parts) -> Result<Verb, Box<Response<Body>>> {
 /// look at (Fetch standard, section 3.3). There are no credentials to protect:
 /// access is decided by the URL.
 pub fn allow_origins(headers: &mut HeaderMap) {
-    set(headers, ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    set(headers, ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    set(headers, RESOURCE_POLICY, "cross-origin");
-    set(headers, TIMING_ALLOW_ORIGIN, "*");
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(RESOURCE_POLICY, CROSS_ORIGIN);
+    headers.insert(TIMING_ALLOW_ORIGIN, ANY);
 }
 
 /// The answer to a browser that asks whether it may ask.
@@ -69,10 +70,10 @@ pub fn allow_origins(headers: &mut HeaderMap) {
 pub fn preflight() -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    set(headers, ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    set(headers, ACCESS_CONTROL_ALLOW_HEADERS, ASKED);
-    set(headers, ACCESS_CONTROL_MAX_AGE, "86400");
-    set(headers, ALLOW, METHODS);
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ASKED);
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    headers.insert(ALLOW, METHODS);
     response
 }
 
@@ -82,8 +83,8 @@ pub fn preflight() -> Response<Body> {
 pub fn refuse(status: StatusCode, why: &'static str) -> Response<Body> {
     let mut response = empty(status);
     let headers = response.headers_mut();
-    set(headers, CACHE_CONTROL, "no-store");
-    set(headers, CONTENT_TYPE, "text/plain; charset=utf-8");
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(CONTENT_TYPE, PLAIN_TEXT);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(why.len()));
     *response.body_mut() = Body::from(why);
     response
@@ -104,58 +105,63 @@ pub struct Immutable {
     /// The bytes.
     pub bytes: Chunk,
     /// Their media type.
-    pub content_type: &'static str,
-    /// What tells them from everything that this URL could ever have meant;
-    /// written between quotes as the entity tag, so it must hold none, and only
-    /// visible ASCII.
-    pub tag: String,
+    pub content_type: HeaderValue,
+    /// What tells them from everything that this URL could ever have meant, as
+    /// [`entity_tag`] makes it; `None` if there is nothing.
+    pub tag: Option<HeaderValue>,
 }
 
 impl Immutable {
     /// Answers a GET or HEAD: whole, one range, 304 or 416. Several ranges are
     /// answered with the whole, as RFC 9110 section 14.2 allows.
+    ///
+    /// The map of the request's headers becomes that of the response.
     #[must_use]
-    pub fn answer(self, verb: Verb, head: &Parts) -> Response<Body> {
-        let total = self.bytes.len();
-        let tag = etag::quoted(&self.tag);
-        let mut response = empty(StatusCode::OK);
-        let headers = response.headers_mut();
-        set(headers, CACHE_CONTROL, FOREVER);
-        set(headers, CONTENT_TYPE, self.content_type);
-        set(headers, ACCEPT_RANGES, "bytes");
-        if let Some(tag) = &tag {
-            headers.insert(ETAG, tag.clone());
-        }
-        if etag::unchanged(&head.headers, tag.as_ref()) {
-            return not_modified(response);
-        }
-        // A range is defined for GET only (RFC 9110 section 14.2).
+    pub fn answer(self, verb: Verb, head: &mut Parts) -> Response<Body> {
+        let Self {
+            bytes,
+            content_type,
+            tag,
+        } = self;
+        let total = bytes.len();
+        let unchanged = etag::unchanged(&head.headers, tag.as_ref());
+        // A range is defined for GET only (RFC 9110 section 14.2), and a
+        // condition goes first (section 13.2.2).
         let asked = match verb {
-            Verb::Get => range::asked(&head.headers, tag.as_ref(), total),
-            Verb::Head => Asked::Whole,
+            Verb::Get if !unchanged => range::asked(&head.headers, tag.as_ref(), total),
+            _ => Asked::Whole,
         };
+        if asked == Asked::Nothing {
+            let mut response = refuse(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "the range begins behind the end",
+            );
+            let range = format!("bytes */{total}");
+            insert(response.headers_mut(), CONTENT_RANGE, range);
+            return response;
+        }
+        let mut response = reply(StatusCode::OK, head);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, FOREVER);
+        headers.insert(ACCEPT_RANGES, BYTES);
+        if let Some(tag) = tag {
+            headers.insert(ETAG, tag);
+        }
+        if unchanged {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        headers.insert(CONTENT_TYPE, content_type);
         let bytes = match asked {
-            Asked::Whole => self.bytes,
             Asked::Part(part) => {
+                insert(headers, CONTENT_RANGE, part.content_range(total));
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                insert(
-                    response.headers_mut(),
-                    CONTENT_RANGE,
-                    part.content_range(total),
-                );
-                self.bytes.range(part.start, part.len)
+                bytes.range(part.start, part.len)
             }
-            Asked::Nothing => {
-                let mut response = refuse(
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    "the range begins behind the end",
-                );
-                let range = format!("bytes */{total}");
-                insert(response.headers_mut(), CONTENT_RANGE, range);
-                return response;
-            }
+            Asked::Whole | Asked::Nothing => bytes,
         };
-        finish(response, verb, bytes)
+        let length = HeaderValue::from(bytes.len());
+        finish(response, verb, bytes, length)
     }
 }
 
@@ -168,7 +174,7 @@ impl Immutable {
 pub fn growing(
     verb: Verb,
     head: &Parts,
-    content_type: &'static str,
+    content_type: HeaderValue,
     pieces: impl FnOnce() -> Body,
 ) -> Response<Body> {
     let mut response = empty(StatusCode::OK);
@@ -176,10 +182,10 @@ pub fn growing(
     // The URL is immutable, the bytes so far are a true beginning of it.
     let cached = match head.version >= Version::HTTP_11 {
         true => FOREVER,
-        false => "no-store",
+        false => NO_STORE,
     };
-    set(headers, CACHE_CONTROL, cached);
-    set(headers, CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, cached);
+    headers.insert(CONTENT_TYPE, content_type);
     if verb == Verb::Get {
         *response.body_mut() = pieces();
     }
@@ -194,25 +200,34 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Puts `bytes` and their length into `response`; HEAD gets the length only.
-fn finish(mut response: Response<Body>, verb: Verb, bytes: Chunk) -> Response<Body> {
-    let length = HeaderValue::from(bytes.len());
+/// The same, in the request's map of headers: a connection then needs one map
+/// for all that it carries.
+fn reply(status: StatusCode, head: &mut Parts) -> Response<Body> {
+    let mut headers = std::mem::take(&mut head.headers);
+    if headers.capacity() > MOST_KEPT {
+        headers = HeaderMap::new();
+    }
+    headers.clear();
+    headers.reserve(MOST_HEADERS);
+    allow_origins(&mut headers);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Puts `bytes` and their `length` into `response`; HEAD gets the length only.
+fn finish(
+    mut response: Response<Body>,
+    verb: Verb,
+    bytes: Chunk,
+    length: HeaderValue,
+) -> Response<Body> {
     response.headers_mut().insert(CONTENT_LENGTH, length);
     if verb == Verb::Get {
         *response.body_mut() = Body::whole(bytes);
     }
     response
-}
-
-/// Turns `response` into a 304; what describes the body goes, since there is none.
-fn not_modified(mut response: Response<Body>) -> Response<Body> {
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response.headers_mut().remove(CONTENT_TYPE);
-    response
-}
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
-    headers.insert(name, HeaderValue::from_static(value));
 }
 
 /// Sets a header from text of ours, which is always a legal value.
@@ -222,18 +237,34 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
     }
 }
 
-/// A year, the longest that caches honour (RFC 9111 section 1.2.2), and no need to ask again.
-const FOREVER: &str = "public, max-age=31536000, immutable";
+/// The most that an answer to a good request has, Date and Connection included,
+/// which are added by the server.
+const MOST_HEADERS: usize = 13;
 
-const METHODS: &str = "GET, HEAD, OPTIONS";
+/// A map that has room for more is not kept: what browsers send is about half
+/// as much, and a connection should not hold for good what one request needed.
+const MOST_KEPT: usize = 48;
+
+/// A year, the longest that caches honour (RFC 9111 section 1.2.2), and no need to ask again.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// Request headers that scripts may set. `*` covers all but Authorization.
-const ASKED: &str = "*, Authorization, Range, If-None-Match, If-Range, Cache-Control, Content-Type";
+const ASKED: HeaderValue = HeaderValue::from_static(
+    "*, Authorization, Range, If-None-Match, If-Range, Cache-Control, Content-Type",
+);
 
 /// Response headers that scripts may read: lengths and ranges for byte-range
 /// players, Date and Age for those that measure how far behind live a cache is.
-const EXPOSED: &str =
-    "Accept-Ranges, Age, Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After";
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Accept-Ranges, Age, Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After",
+);
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");

@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use rillcast_core::MediaKind;
 use rillcast_core::http::{Body, Chunk, HttpHandler, HttpRequest, hold};
 
 pub(crate) use self::address::Address;
 use self::address::File;
 use super::{Segment, Snapshot, State, Store, TrackWindow, Window};
-use crate::delivery::{self, Immutable, refuse};
+use crate::delivery::{self, Immutable, Verb, entity_tag, refuse};
 
 /// Where egresses mount [`Serve`].
 pub const MOUNT: &str = "/cmaf";
@@ -41,40 +41,45 @@ impl Serve {
         Self { store, clock }
     }
 
-    async fn answer(&self, head: &Parts, path: &str) -> Result<Response<Body>, Refusal> {
-        let verb = delivery::verb(head)?;
+    /// What `path` leads to, and in which window.
+    fn find<'p>(&self, path: &'p str) -> Result<(Arc<Window>, Address<'p>), Refusal> {
         let address = Address::parse(path).ok_or_else(|| missing("no such file"))?;
         let now = (self.clock)();
-        let window = self.store.find(&address.key, &address.session, now);
+        let window = self.store.find(&address.key, address.session, now);
         let window = window.ok_or_else(|| missing("no such session, or it is over"))?;
+        Ok((window, address))
+    }
+
+    /// The answer, if it can be told by now.
+    fn answer_now(&self, head: &mut Parts, path: &str) -> Result<Option<Response<Body>>, Refusal> {
+        let verb = delivery::verb(head)?;
+        let (window, address) = self.find(path)?;
+        match look(&window.load(), &address) {
+            Look::Here(found) => Ok(Some(found.answer(window, &address, verb, head))),
+            Look::Soon => Ok(None),
+            Look::Nowhere(why) => Err(missing(why)),
+        }
+    }
+
+    async fn answer(&self, head: &mut Parts, path: &str) -> Result<Response<Body>, Refusal> {
+        let verb = delivery::verb(head)?;
+        let (window, address) = self.find(path)?;
         let found = find(&window, &address).await?;
-        let tag = format!("{}-{}-{}", address.session, address.track, address.file);
-        let content_type = match found.kind {
-            MediaKind::Audio => "audio/mp4",
-            _ => "video/mp4",
-        };
-        let bytes = match found.bytes {
-            Bytes::Whole(bytes) => bytes,
-            Bytes::Growing { number } => {
-                let track = address.track;
-                let pieces = || growing::body(window, track, number);
-                return Ok(delivery::growing(verb, head, content_type, pieces));
-            }
-        };
-        let file = Immutable {
-            bytes,
-            content_type,
-            tag,
-        };
-        Ok(file.answer(verb, head))
+        Ok(found.answer(window, &address, verb, head))
     }
 }
 
 #[async_trait]
 impl HttpHandler for Serve {
-    async fn handle(&self, request: HttpRequest) -> Response<Body> {
+    fn handle_now(&self, request: &mut HttpRequest) -> Option<Response<Body>> {
         let HttpRequest { head, path, .. } = request;
-        let answer = self.answer(&head, &path).await;
+        self.answer_now(head, path)
+            .unwrap_or_else(|refusal| Some(*refusal))
+    }
+
+    async fn handle(&self, request: HttpRequest) -> Response<Body> {
+        let HttpRequest { mut head, path, .. } = request;
+        let answer = self.answer(&mut head, &path).await;
         answer.unwrap_or_else(|refusal| *refusal)
     }
 }
@@ -102,6 +107,37 @@ enum Bytes {
     },
 }
 
+impl Found {
+    fn answer(
+        self,
+        window: Arc<Window>,
+        address: &Address<'_>,
+        verb: Verb,
+        head: &mut Parts,
+    ) -> Response<Body> {
+        let content_type = match self.kind {
+            MediaKind::Audio => AUDIO,
+            _ => VIDEO,
+        };
+        match self.bytes {
+            Bytes::Whole(bytes) => {
+                let tag = [address.session, "-", address.track, "-", address.stem];
+                let file = Immutable {
+                    bytes,
+                    content_type,
+                    tag: entity_tag(&tag),
+                };
+                file.answer(verb, head)
+            }
+            Bytes::Growing { number } => {
+                let track = address.track.to_owned();
+                let pieces = || growing::body(window, track, number);
+                delivery::growing(verb, head, content_type, pieces)
+            }
+        }
+    }
+}
+
 /// What a snapshot says of a URL.
 enum Look {
     Here(Found),
@@ -113,7 +149,7 @@ enum Look {
 
 /// What `address` stands for in `window`, held for as long as one segment takes
 /// if it is about to exist.
-async fn find(window: &Window, address: &Address) -> Result<Found, Refusal> {
+async fn find(window: &Window, address: &Address<'_>) -> Result<Found, Refusal> {
     let snapshot = window.load();
     let snapshot = match look(&snapshot, address) {
         Look::Soon => {
@@ -131,8 +167,8 @@ async fn find(window: &Window, address: &Address) -> Result<Found, Refusal> {
     }
 }
 
-fn look(snapshot: &Snapshot, address: &Address) -> Look {
-    let Some(track) = snapshot.track(&address.track) else {
+fn look(snapshot: &Snapshot, address: &Address<'_>) -> Look {
+    let Some(track) = snapshot.track(address.track) else {
         return Look::Nowhere("no such track");
     };
     let bytes = match address.file {
@@ -195,6 +231,9 @@ fn missing(why: &'static str) -> Refusal {
 /// The shortest that what is next is waited for: before the first cut there is
 /// no target duration yet.
 const LEAST_HOLD: Duration = Duration::from_secs(1);
+
+const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
+const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
 
 #[cfg(test)]
 mod tests;

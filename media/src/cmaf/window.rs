@@ -232,8 +232,9 @@ impl Store {
     }
 
     /// The window of one life of a stream, live or ended: where its bytes are.
+    /// `key` is the text of the stream's key; one that is none has no window.
     #[must_use]
-    pub fn find(&self, key: &StreamKey, session: &str, now: Instant) -> Option<Arc<Window>> {
+    pub fn find(&self, key: &str, session: &str, now: Instant) -> Option<Arc<Window>> {
         let windows = self.lock();
         let mut of_key = windows.get(key)?.iter().rev();
         let window = of_key.find(|window| window.session() == session);

@@ -1,23 +1,37 @@
 //! Entity tags and the conditions that name them (RFC 9110 sections 8.8.3, 13).
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderValue, IF_NONE_MATCH, IF_RANGE};
 
-/// `tag` between quotes; `None` if it holds what an entity tag must not.
-pub(super) fn quoted(tag: &str) -> Option<HeaderValue> {
+/// The entity tag that is made of `pieces`, one after the other between quotes;
+/// `None` if they hold what a tag must not: anything but visible ASCII, or a
+/// quote.
+#[must_use]
+pub fn entity_tag(pieces: &[&str]) -> Option<HeaderValue> {
     let legal = |byte: u8| byte == 0x21 || (0x23..=0x7e).contains(&byte);
-    let quoted = tag.bytes().all(legal).then(|| format!("\"{tag}\""))?;
-    HeaderValue::try_from(quoted).ok()
+    let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+    let mut tag = Vec::with_capacity(length + 2);
+    tag.push(b'"');
+    for piece in pieces {
+        if !piece.bytes().all(legal) {
+            return None;
+        }
+        tag.extend_from_slice(piece.as_bytes());
+    }
+    tag.push(b'"');
+    HeaderValue::from_maybe_shared(Bytes::from(tag)).ok()
 }
 
 /// Whether If-None-Match names what there is, so that 304 says enough.
 pub(super) fn unchanged(headers: &HeaderMap, tag: Option<&HeaderValue>) -> bool {
-    let Some(tag) = tag.and_then(|tag| tag.to_str().ok()) else {
-        return false;
-    };
-    let lines = headers.get_all(IF_NONE_MATCH).iter();
-    let mut lines = lines.filter_map(|line| line.to_str().ok());
-    lines.any(|line| line.trim() == "*" || listed(line).any(|listed| listed == tag))
+    let mut lines = headers.get_all(IF_NONE_MATCH).iter();
+    let matches =
+        |tag: &str, line: &str| line.trim() == "*" || listed(line).any(|listed| listed == tag);
+    lines.any(|line| match (tag.map(HeaderValue::to_str), line.to_str()) {
+        (Some(Ok(tag)), Ok(line)) => matches(tag, line),
+        _ => false,
+    })
 }
 
 /// Whether a range may be answered: there is no If-Range, or it names what
@@ -55,7 +69,7 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_weakly_against_a_list() {
-        let tag = quoted("a,1");
+        let tag = entity_tag(&["a", ",1"]);
         for (value, want) in [
             ("\"a,1\"", true),
             ("W/\"a,1\"", true),
@@ -76,7 +90,7 @@ mod tests {
 
     #[test]
     fn if_range_compares_strongly() {
-        let tag = quoted("7");
+        let tag = entity_tag(&["7"]);
         for (value, want) in [
             ("\"7\"", true),
             ("W/\"7\"", false),
@@ -91,8 +105,11 @@ mod tests {
 
     #[test]
     fn a_tag_with_a_quote_or_a_space_is_no_tag() {
-        assert_eq!(quoted("a\"b"), None);
-        assert_eq!(quoted("a b"), None);
-        assert_eq!(quoted("a-1"), Some(HeaderValue::from_static("\"a-1\"")));
+        for pieces in [&["a\"b"][..], &["a b"], &["a", "\n"], &["é"]] {
+            assert_eq!(entity_tag(pieces), None, "{pieces:?}");
+        }
+        let whole = Some(HeaderValue::from_static("\"a-1\""));
+        assert_eq!(entity_tag(&["a-1"]), whole);
+        assert_eq!(entity_tag(&["a", "-", "1"]), whole);
     }
 }

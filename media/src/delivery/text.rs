@@ -11,34 +11,39 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use rillcast_core::http::Body;
 
-use super::{Verb, empty, encoding, etag, finish, insert, not_modified, set};
+use super::{NO_STORE, Verb, encoding, entity_tag, etag, finish, reply};
 
 /// A playlist or manifest, ready to be sent to any number of clients.
 ///
 /// Its entity tag follows from its content, so that servers behind one balancer
 /// and renders of one state agree on it.
 pub struct Text {
-    plain: Bytes,
-    content_type: &'static str,
-    tag: Option<HeaderValue>,
+    plain: Form,
+    content_type: HeaderValue,
+    cache: HeaderValue,
     /// Made when the first client asks for it; `None` inside if it is no shorter.
-    packed: OnceLock<Option<Packed>>,
+    packed: OnceLock<Option<Form>>,
 }
 
-struct Packed {
+/// The text as it is sent.
+struct Form {
     bytes: Bytes,
+    length: HeaderValue,
     tag: Option<HeaderValue>,
 }
 
 impl Text {
-    /// A text of the given media type.
+    /// A text of the given media type, which caches may keep for `max_age`
+    /// seconds.
     #[must_use]
-    pub fn new(text: String, content_type: &'static str) -> Self {
+    pub fn new(text: String, content_type: HeaderValue, max_age: u32) -> Self {
         let plain = Bytes::from(text);
+        let cache = HeaderValue::try_from(format!("public, max-age={max_age}"));
         Self {
-            tag: etag::quoted(&format!("{:016x}", hash(&plain))),
-            plain,
+            plain: Form::new(&plain, plain.clone(), ""),
             content_type,
+            // Digits are always legal.
+            cache: cache.unwrap_or(NO_STORE),
             packed: OnceLock::new(),
         }
     }
@@ -46,55 +51,75 @@ impl Text {
     /// The text itself, uncompressed, in UTF-8.
     #[must_use]
     pub const fn plain(&self) -> &Bytes {
-        &self.plain
+        &self.plain.bytes
     }
 
     /// Answers a GET or HEAD: the text, compressed if the client takes that, or
-    /// 304. Caches may keep it for `max_age` seconds. Ranges are ignored.
+    /// 304. Ranges are ignored.
+    ///
+    /// The map of the request's headers becomes that of the response.
     #[must_use]
-    pub fn answer(&self, verb: Verb, head: &Parts, max_age: u32) -> Response<Body> {
+    pub fn answer(&self, verb: Verb, head: &mut Parts) -> Response<Body> {
         let packed = if encoding::takes_gzip(&head.headers) {
             self.packed()
         } else {
             None
         };
-        let (bytes, tag) = match packed {
-            Some(packed) => (&packed.bytes, &packed.tag),
-            None => (&self.plain, &self.tag),
-        };
-        let mut response = empty(StatusCode::OK);
+        let form = packed.unwrap_or(&self.plain);
+        let unchanged = etag::unchanged(&head.headers, form.tag.as_ref());
+        let mut response = reply(StatusCode::OK, head);
         let headers = response.headers_mut();
-        set(headers, CONTENT_TYPE, self.content_type);
-        insert(headers, CACHE_CONTROL, format!("public, max-age={max_age}"));
-        set(headers, VARY, "Accept-Encoding");
-        if let Some(tag) = tag {
+        headers.insert(CACHE_CONTROL, self.cache.clone());
+        headers.insert(VARY, BY_ENCODING);
+        if let Some(tag) = &form.tag {
             headers.insert(ETAG, tag.clone());
         }
-        if etag::unchanged(&head.headers, tag.as_ref()) {
-            return not_modified(response);
+        if unchanged {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
         }
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
         if packed.is_some() {
-            set(headers, CONTENT_ENCODING, "gzip");
+            headers.insert(CONTENT_ENCODING, GZIP);
         }
-        finish(response, verb, bytes.clone().into())
+        finish(
+            response,
+            verb,
+            form.bytes.clone().into(),
+            form.length.clone(),
+        )
     }
 
-    fn packed(&self) -> Option<&Packed> {
+    fn packed(&self) -> Option<&Form> {
         let make = || {
-            let bytes = encoding::gzip(&self.plain)?;
+            let bytes = encoding::gzip(&self.plain.bytes)?;
             // Another representation is another tag (RFC 9110 section 8.8.3.3).
-            let tag = etag::quoted(&format!("{:016x}-gzip", hash(&self.plain)));
-            Some(Packed { bytes, tag })
+            Some(Form::new(&self.plain.bytes, bytes, "-gzip"))
         };
         self.packed.get_or_init(make).as_ref()
     }
 }
 
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({}, {} bytes)", self.content_type, self.plain.len())
+impl Form {
+    /// What `plain` is sent as; `mark` tells it from its other forms.
+    fn new(plain: &[u8], bytes: Bytes, mark: &str) -> Self {
+        Self {
+            length: HeaderValue::from(bytes.len()),
+            bytes,
+            tag: entity_tag(&[&format!("{:016x}", hash(plain)), mark]),
+        }
     }
 }
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (content_type, length) = (&self.content_type, self.plain.bytes.len());
+        write!(f, "Text({content_type:?}, {length} bytes)")
+    }
+}
+
+const BY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// A hash that is the same in every process of the same build.
 fn hash(bytes: &[u8]) -> u64 {

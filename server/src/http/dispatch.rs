@@ -114,14 +114,17 @@ impl Dispatch {
                 None => (RequestBody::empty(), None),
                 Some((body, fault)) => (RequestBody::new(body), Some(fault)),
             };
-            let request = HttpRequest {
+            let mut request = HttpRequest {
                 head,
                 path,
                 peer: Some(client.peer),
                 body,
             };
-            let answer = handler.handle(request).await.map(AnswerBody::Plugin);
-            return client.judged(answer, fault);
+            let answer = match handler.handle_now(&mut request) {
+                Some(answer) => answer,
+                None => handler.handle(request).await,
+            };
+            return client.judged(answer.map(AnswerBody::Plugin), fault);
         }
         let (head, incoming) = request.into_parts();
         let (body, fault) = match client.arriving(incoming) {

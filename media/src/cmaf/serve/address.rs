@@ -1,16 +1,20 @@
 //! Reading the URL of a file of the window.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use rillcast_core::StreamKey;
 
-/// A file of one track of one session.
+/// A file of one track of one session, as its URL names them. That there is a
+/// stream of that key is not said, nor that there could be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(super) key: StreamKey,
-    pub(super) session: String,
-    pub(super) track: String,
+pub(crate) struct Address<'p> {
+    /// The text of the key, decoded.
+    pub(crate) key: Cow<'p, str>,
+    pub(super) session: &'p str,
+    pub(super) track: &'p str,
     pub(super) file: File,
+    /// The file without its extension: unique within its track.
+    pub(super) stem: &'p str,
 }
 
 /// Which file of a track.
@@ -24,63 +28,55 @@ pub(super) enum File {
     Part { number: u64, index: u32 },
 }
 
-impl Address {
+impl<'p> Address<'p> {
     /// Reads `APP/NAME/{session}/{track}/{file}`; `None` for anything else.
-    pub(crate) fn parse(path: &str) -> Option<Self> {
-        let mut parts = path.split('/');
-        let (app, name) = (parts.next()?, parts.next()?);
-        let (session, track) = (parts.next()?, parts.next()?);
-        let file = parts.next()?;
-        if parts.next().is_some() {
-            return None;
-        }
+    pub(crate) fn parse(path: &'p str) -> Option<Self> {
+        let (key, rest) = StreamKey::split_path(path)?;
+        let (session, rest) = rest.split_once('/')?;
+        let (track, file) = rest.split_once('/')?;
+        let (file, stem) = File::parse(file)?;
         Some(Self {
-            key: StreamKey::from_parts(app, name).ok()?,
-            session: session.to_owned(),
-            track: track.to_owned(),
-            file: File::parse(file)?,
+            key,
+            session,
+            track,
+            file,
+            stem,
         })
     }
 
-    /// The one URL of the file, as [`Address::parse`] reads it.
+    /// The one URL of the file, as [`Address::parse`] reads it, where there can
+    /// be a stream of its key.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn url_path(&self) -> String {
+    pub(crate) fn url_path(&self) -> Option<String> {
         let end = match self.file {
             File::Init { config } => format!("{config}.init.mp4"),
-            file => format!("{file}.m4s"),
+            File::Segment { number } => format!("{number}.m4s"),
+            File::Part { number, index } => format!("{number}.{index}.m4s"),
         };
-        let (key, session, track) = (self.key.url_path(), &self.session, &self.track);
-        format!("{key}/{session}/{track}/{end}")
+        let key = StreamKey::parse(&self.key).ok()?.url_path();
+        Some(format!("{key}/{}/{}/{end}", self.session, self.track))
     }
 }
 
 impl File {
-    fn parse(text: &str) -> Option<Self> {
-        if let Some(config) = text.strip_suffix(".init.mp4") {
-            let config = u32::try_from(number(config)?).ok()?;
-            return Some(Self::Init { config });
+    /// The file, and its name without the extension.
+    fn parse(text: &str) -> Option<(Self, &str)> {
+        if let Some(stem) = text.strip_suffix(".m4s") {
+            let file = match stem.split_once('.') {
+                None => Self::Segment {
+                    number: number(stem)?,
+                },
+                Some((segment, part)) => Self::Part {
+                    number: number(segment)?,
+                    index: u32::try_from(number(part)?).ok()?,
+                },
+            };
+            return Some((file, stem));
         }
-        let stem = text.strip_suffix(".m4s")?;
-        Some(match stem.split_once('.') {
-            None => Self::Segment {
-                number: number(stem)?,
-            },
-            Some((segment, part)) => Self::Part {
-                number: number(segment)?,
-                index: u32::try_from(number(part)?).ok()?,
-            },
-        })
-    }
-}
-
-/// The file without its extension: unique within its track.
-impl fmt::Display for File {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Init { config } => write!(f, "init{config}"),
-            Self::Segment { number } => write!(f, "{number}"),
-            Self::Part { number, index } => write!(f, "{number}.{index}"),
-        }
+        let stem = text.strip_suffix(".mp4")?;
+        let config = number(stem.strip_suffix(".init")?)?;
+        let config = u32::try_from(config).ok()?;
+        Some((Self::Init { config }, stem))
     }
 }
 
@@ -124,10 +120,15 @@ mod tests {
                 },
             ),
         ] {
-            let address = Address::parse(&format!("live/caf%C3%A9/s1/v0/{file}")).unwrap();
-            assert_eq!(address.file, want, "{file}");
-            assert_eq!(address.key.as_str(), "live/café");
-            assert_eq!((&*address.session, &*address.track), ("s1", "v0"));
+            for key in ["live/caf%C3%A9", "live/café"] {
+                let path = format!("{key}/s1/v0/{file}");
+                let address = Address::parse(&path).unwrap();
+                assert_eq!(address.file, want, "{file}");
+                assert_eq!(address.key, "live/café");
+                assert_eq!((address.session, address.track), ("s1", "v0"));
+                let stem = file.split_once(".m").map(|(stem, _)| stem);
+                assert_eq!(Some(address.stem), stem);
+            }
         }
     }
 
@@ -150,9 +151,9 @@ mod tests {
             "live/cam/s1/v0/7.mp4",
             "live/cam/s1/v0/.init.mp4",
             "live/cam/s1/v0/x.init.mp4",
-            "live/../s1/v0/7.m4s",
             "live/%2e%2e/s1/v0/7.m4s",
-            "live//s1/v0/7.m4s",
+            "live/a%2fb/s1/v0/7.m4s",
+            "live/%/s1/v0/7.m4s",
         ] {
             assert_eq!(Address::parse(path), None, "{path}");
         }

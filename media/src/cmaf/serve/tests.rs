@@ -79,13 +79,14 @@ fn snapshot(open: Option<Arc<Segment>>, next: (u64, u32)) -> Snapshot {
     }
 }
 
-fn address(file: &str) -> Address {
-    Address::parse(&format!("live/cam/s1/v0/{file}")).unwrap()
+fn path(file: &str) -> String {
+    format!("live/cam/s1/v0/{file}")
 }
 
 /// What a look says, in a word.
 fn word(snapshot: &Snapshot, file: &str) -> String {
-    match look(snapshot, &address(file)) {
+    let path = path(file);
+    match look(snapshot, &Address::parse(&path).unwrap()) {
         Look::Here(Found {
             bytes: Bytes::Whole(chunk),
             ..
@@ -205,7 +206,8 @@ async fn what_is_next_is_found_when_it_comes_and_missed_when_it_is_passed() {
     ] {
         let window = window();
         let complete = segment.complete;
-        let address = address("7.1.m4s");
+        let path = path("7.1.m4s");
+        let address = Address::parse(&path).unwrap();
         let grow = async {
             let mut next = snapshot(None, (8, 0));
             if complete {

@@ -94,11 +94,11 @@ async fn a_window_outlives_its_stream_for_as_long_as_it_lists() {
     drop((window, handle));
     let before = at + listed - Duration::from_millis(1);
     assert!(store.get(&key(), before).is_some());
-    let found = store.find(&key(), &session, before).unwrap();
+    let found = store.find(key().as_str(), &session, before).unwrap();
     assert_eq!(found.key(), &key());
-    assert!(store.find(&key(), "another", before).is_none());
+    assert!(store.find(key().as_str(), "another", before).is_none());
     store.sweep(at + listed);
-    assert!(store.find(&key(), &session, at).is_none());
+    assert!(store.find(key().as_str(), &session, at).is_none());
     assert_eq!(store.usage(at), (0, 0));
 }
 
@@ -121,7 +121,7 @@ async fn the_next_life_of_a_stream_has_a_window_of_its_own() {
     store.sweep(now);
     sessions.dedup();
     assert_eq!(sessions.len(), 6);
-    let found = |session: &String| store.find(&key(), session, now).is_some();
+    let found = |session: &String| store.find(key().as_str(), session, now).is_some();
     let kept: Vec<bool> = sessions.iter().map(found).collect();
     assert_eq!(
         kept,
