@@ -31,10 +31,10 @@ mod worker;
 pub use admission::{Admission, Place, Refusal, Subject, network};
 pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
 pub use bus::{
-    BusConfig, BusEntry, CloseReason, Closed, FrameRef, JoinAt, Lifecycle, MaxLag, NoopObserver,
-    Observer, Publisher, Qos, Recv, ResilientSubscription, ResumePoint, StreamFlag, StreamHandle,
-    StreamMemory, StreamMetadata, StreamState, Subscription, SubscriptionEnd, Takeover, TrackQos,
-    WeakStreamHandle,
+    Bitrates, BusConfig, BusEntry, CloseReason, Closed, FrameRef, JoinAt, Lifecycle, MaxLag,
+    NoopObserver, Observer, Publisher, Qos, Recv, ResilientSubscription, ResumePoint, StreamFlag,
+    StreamHandle, StreamMemory, StreamMetadata, StreamState, Subscription, SubscriptionEnd,
+    Takeover, TrackQos, WeakStreamHandle,
 };
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use key::{KeyError, StreamKey};
@@ -50,7 +50,7 @@ pub use settings::{Origin, Section, Settings, SettingsError};
 pub use threads::{Placement, Threads};
 pub use time::{Timescale, rescale};
 pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, VideoParams};
-pub use units::{ByteSize, HumanDuration, UnitError};
+pub use units::{BitRate, ByteSize, HumanDuration, UnitError};
 pub use viewers::Viewers;
 pub use watched::Watched;
 pub use worker::StreamWorker;

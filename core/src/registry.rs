@@ -17,7 +17,7 @@ use crate::bus::life::first_publisher;
 use crate::bus::memory::Budget;
 use crate::bus::stream::{Origin, Stream, session};
 use crate::bus::{Observer, Publisher, Slots, StreamHandle, Watcher};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Relaxed};
 use crate::{ByteSize, CloseReason, StreamKey};
 
 mod events;
@@ -129,6 +129,7 @@ impl Registry {
                     events: Some(broadcast::Sender::new(EVENTS)),
                 }),
                 slots: Slots::default(),
+                cuts: AtomicU64::new(0),
                 tasks: TaskTracker::new(),
             }),
         }
@@ -191,7 +192,9 @@ impl Registry {
         if let Ok(runtime) = Handle::try_current() {
             stream.keep(&runtime);
         }
-        Ok(attached.tell())
+        let mut publisher = attached.tell();
+        publisher.limit(request.bitrates);
+        Ok(publisher)
     }
 
     /// The table, with room for what is asked for.
@@ -298,6 +301,12 @@ impl Registry {
         self.home.slots.get_or_init(init)
     }
 
+    /// Streams that ended because their publisher sent more than it may.
+    #[must_use]
+    pub fn bitrate_cuts(&self) -> u64 {
+        self.home.cuts.load(Relaxed)
+    }
+
     /// Memory that the streams hold, now.
     #[must_use]
     pub fn memory(&self) -> MemoryUse {
@@ -329,6 +338,7 @@ pub(crate) struct Home {
     budget: Arc<Budget>,
     table: Mutex<Table>,
     slots: Slots,
+    cuts: AtomicU64,
     /// The workers of all streams.
     tasks: TaskTracker,
 }
@@ -336,6 +346,10 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock()
+    }
+
+    pub(crate) fn count_cut(&self) {
+        self.cuts.fetch_add(1, Relaxed);
     }
 
     /// Ends streams that wait for their publisher, while there are too many.

@@ -1,4 +1,5 @@
-//! Durations and sizes as people write them: `"2s"`, `"200ms"`, `"64MiB"`.
+//! Durations, sizes and rates as people write them: `"2s"`, `"200ms"`,
+//! `"64MiB"`, `"20Mbps"`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +19,12 @@ pub struct HumanDuration(pub Duration);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
 
-/// Why a duration or size could not be read.
+/// Bits per second in a configuration: a whole or decimal number and one of
+/// `bps`, `kbps`, `Mbps`, `Gbps` (powers of 1000), for example `"20Mbps"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BitRate(pub u64);
+
+/// Why a duration, size or rate could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnitError {
@@ -30,6 +36,9 @@ pub enum UnitError {
     /// The text is no size.
     #[error("\"{0}\" is no size: write a number and a unit, like \"64MiB\" or \"1.5GB\"")]
     Size(String),
+    /// The text is no rate.
+    #[error("\"{0}\" is no bitrate: write a number and a unit, like \"20Mbps\" or \"800kbps\"")]
+    Rate(String),
 }
 
 impl HumanDuration {
@@ -43,6 +52,14 @@ impl HumanDuration {
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
+    }
+}
+
+impl BitRate {
+    /// A rate of `megabits` × 1,000,000 bits per second, saturating.
+    #[must_use]
+    pub const fn mbps(megabits: u64) -> Self {
+        Self(megabits.saturating_mul(1_000_000))
     }
 }
 
@@ -78,6 +95,13 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
     ("TiB", 1 << 40),
+];
+
+const RATE_UNITS: [(&str, u64); 4] = [
+    ("bps", 1),
+    ("kbps", 1_000),
+    ("Mbps", 1_000_000),
+    ("Gbps", 1_000_000_000),
 ];
 
 /// `number` × the multiplier of its unit, exact in integers; `None` if the
@@ -133,6 +157,16 @@ impl FromStr for ByteSize {
     }
 }
 
+impl FromStr for BitRate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, &RATE_UNITS)
+            .map(Self)
+            .ok_or_else(|| UnitError::Rate(text.to_owned()))
+    }
+}
+
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
@@ -149,6 +183,18 @@ impl fmt::Display for HumanDuration {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show(self.0, &SIZE_UNITS, f)
+    }
+}
+
+impl fmt::Display for BitRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(self.0, &RATE_UNITS, f)
+    }
+}
+
+impl fmt::Debug for BitRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -173,6 +219,28 @@ impl Serialize for HumanDuration {
 impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl Serialize for BitRate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BitRate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = BitRate;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a bitrate with its unit, like \"20Mbps\" or \"800kbps\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<BitRate, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Text)
     }
 }
 
@@ -270,6 +338,34 @@ mod tests {
         }
         for text in ["", "64", "64mib", "MiB", "-1B", "99999999TiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_as_people_write_them() {
+        for (text, bits, shown) in [
+            ("20Mbps", 20_000_000, "20Mbps"),
+            ("2.5 Mbps", 2_500_000, "2500kbps"),
+            ("800kbps", 800_000, "800kbps"),
+            ("1Gbps", 1_000_000_000, "1Gbps"),
+            ("0bps", 0, "0bps"),
+        ] {
+            let read = text.parse::<BitRate>().unwrap();
+            assert_eq!((read.0, read.to_string().as_str()), (bits, shown));
+            assert_eq!(shown.parse::<BitRate>().unwrap(), read);
+        }
+        for text in ["", "20", "20Mb", "20MB", "20mbps", "Mbps", "-1bps"] {
+            assert!(text.parse::<BitRate>().is_err(), "{text}");
+        }
+        for (text, want) in [
+            ("20000000", "a bitrate with its unit"),
+            ("\"20M\"", "like \"20Mbps\""),
+        ] {
+            let read = toml::from_str::<std::collections::BTreeMap<String, BitRate>>(&format!(
+                "a = {text}"
+            ));
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
         }
     }
 }

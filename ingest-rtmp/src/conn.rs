@@ -355,6 +355,7 @@ fn farewell(reason: CloseReason) -> Farewell {
     match reason {
         CloseReason::TakenOver => Farewell::TakenOver,
         CloseReason::Idle => Farewell::Idle,
+        CloseReason::TooFast => Farewell::TooFast,
         CloseReason::Shutdown => Farewell::Shutdown,
         _ => Farewell::Kicked,
     }

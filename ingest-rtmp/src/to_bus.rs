@@ -68,7 +68,8 @@ impl ToBus {
             timestamp,
             body,
         } = media;
-        self.counts.bytes += u64::try_from(body.len()).unwrap_or_default();
+        let size = body.len();
+        self.counts.bytes += u64::try_from(size).unwrap_or_default();
         let items = match kind {
             MediaKind::Video => self.demuxer.video(timestamp, body, received),
             MediaKind::Audio => self.demuxer.audio(timestamp, body, received),
@@ -81,7 +82,10 @@ impl ToBus {
                 }
                 Ok(())
             }
-            Err(error) => self.drop_message(&error),
+            Err(error) => {
+                self.feed.publisher_mut().count_unused(size)?;
+                self.drop_message(&error)
+            }
         }
     }
 

@@ -278,6 +278,59 @@ limits.streams_per_app = 2
     }
 }
 
+/// Sound in pieces of 50 kB; five seconds' worth of the bounds may come at once.
+#[tokio::test]
+async fn more_than_a_publisher_may_send() {
+    fn send(client: &mut Client, pieces: usize) {
+        for _ in 0..pieces {
+            let mut body = vec![0xAF, 1];
+            body.resize(50_002, 7);
+            client.message(4, kind::AUDIO, body);
+        }
+    }
+    let lines = log::lines();
+    let settings = "\
+[[stream]]
+match = \"live/limited\"
+limits.bitrate_warn = \"1Mbps\"
+limits.bitrate_cut = \"2Mbps\"
+";
+    let (host, address) = start(settings).await;
+    let mut free = Client::publishing(address, "free").await;
+    let mut client = Client::publishing(address, "limited").await;
+    let key = "live/limited".parse().unwrap();
+    let stream = host.services().registry.get(&key).unwrap();
+    client.message(4, kind::AUDIO, vec![0xAF, 0, 0x12, 0x10]);
+    send(&mut client, 12);
+    client.still_there().await;
+    assert_eq!(stream.qos().bitrate_warnings, 0);
+    send(&mut client, 12);
+    client.still_there().await;
+    assert_eq!(stream.qos().bitrate_warnings, 1);
+    send(&mut client, 100);
+    let said = client.last_words().await;
+    assert_eq!(said, "more is sent than limits.bitrate_cut allows");
+    assert_eq!(host.services().registry.bitrate_cuts(), 1);
+    assert!(host.services().registry.get(&key).is_none());
+    for (setting, limit) in [("bitrate_warn", "1Mbps"), ("bitrate_cut", "2Mbps")] {
+        let said = lines.containing(&format!("sends more than limits.{setting}"));
+        let said: Vec<_> = said
+            .iter()
+            .filter(|line| line.contains("live/limited"))
+            .collect();
+        assert_eq!(said.len(), 1, "{said:#?}");
+        assert!(said[0].contains(&format!("limit={limit}")), "{said:#?}");
+    }
+    // Broken messages count too, and the defaults let all of this pass.
+    for pieces in [124, 1] {
+        send(&mut free, pieces);
+        free.still_there().await;
+    }
+    let mut broken = Client::publishing(address, "limited").await;
+    send(&mut broken, 100);
+    assert_eq!(broken.last_words().await, said);
+}
+
 /// Whoever asks and does not read cannot make the answers pile up.
 #[tokio::test]
 async fn answers_that_nobody_reads() {

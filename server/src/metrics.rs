@@ -50,6 +50,11 @@ impl Collector for Scrape {
         let streams = self.0.registry().list();
         let streams: Vec<Sample> = streams.iter().map(Sample::of).collect();
         totals(&streams, &mut families)?;
+        families.counter(
+            "bitrate_cuts",
+            "Streams ended because more was sent than limits.bitrate_cut allows",
+            self.0.registry().bitrate_cuts(),
+        )?;
         let listed = streams.len().min(self.0.metrics_streams());
         let listed = streams.get(..listed).unwrap_or_default();
         per_stream(listed, &mut families)
@@ -257,6 +262,11 @@ const COUNTERS: &[Series<u64>] = &[
         "stream_evictions",
         "Readers evicted for falling behind",
         |stream| stream.qos.evicted,
+    ),
+    (
+        "stream_bitrate_warnings",
+        "Publishes that sent more than limits.bitrate_warn",
+        |stream| stream.qos.bitrate_warnings,
     ),
     (
         "stream_lost_frames",

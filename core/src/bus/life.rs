@@ -238,7 +238,7 @@ impl Stream {
         }
     }
 
-    fn home(&self) -> Option<Arc<Home>> {
+    pub(crate) fn home(&self) -> Option<Arc<Home>> {
         self.home.as_ref().and_then(Weak::upgrade)
     }
 }

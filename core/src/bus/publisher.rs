@@ -8,10 +8,12 @@ use super::chain::Entry;
 use super::handle::StreamHandle;
 use super::life::Close;
 use super::metadata::StreamMetadata;
+use super::pace::{Bitrates, Pace, Verdict};
+use super::qos::nanos;
 use super::state::{CloseReason, Closed};
 use super::stream::{Control, Stream};
 use crate::sync::{Arc, AtomicU64, Relaxed, now};
-use crate::{Discontinuity, Frame, MediaKind, Track, Watched};
+use crate::{BitRate, Discontinuity, Frame, MediaKind, Track, Watched};
 
 /// Where a publisher that continues a stream takes it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Publisher {
     control: Arc<Watched<Control>>,
     /// How many requests for a keyframe the ingest has been told of.
     keyframes_seen: Arc<AtomicU64>,
+    pace: Pace,
+    bitrates: Bitrates,
     finished: bool,
 }
 
@@ -59,8 +63,16 @@ impl Publisher {
             resume,
             control,
             keyframes_seen: Arc::default(),
+            pace: Pace::default(),
+            bitrates: Bitrates::default(),
             finished: false,
         }
+    }
+
+    /// Holds what is published from now on against these.
+    pub(crate) fn limit(&mut self, bitrates: Bitrates) {
+        self.pace = Pace::new(bitrates);
+        self.bitrates = bitrates;
     }
 
     /// Puts a frame on the bus and gives the number of subscribers. Never
@@ -75,9 +87,11 @@ impl Publisher {
     /// timescale, and it is taken for a track of pictures.
     ///
     /// # Errors
-    /// [`Closed`] if the stream has ended or another publisher took it over.
+    /// [`Closed`] if the stream has ended, another publisher took it over, or
+    /// this one sends more than it may: then the stream ends.
     pub fn publish_frame(&mut self, frame: Frame) -> Result<usize, Closed> {
         let now = now();
+        self.keep_pace(frame.payload.len(), now)?;
         let stream = &*self.stream;
         let mut writer = stream.writer.lock();
         writer.check(self.epoch)?;
@@ -113,6 +127,49 @@ impl Publisher {
     /// [`Closed`] if the stream has ended or another publisher took it over.
     pub fn publish_discontinuity(&mut self, discontinuity: Discontinuity) -> Result<(), Closed> {
         self.put(|writer, stream, now| writer.put_discontinuity(stream, discontinuity, now))
+    }
+
+    /// Counts bytes that arrived and became no frame (a message that is broken,
+    /// or of no use) against the publisher's bitrate; frames are counted by
+    /// [`publish_frame`](Self::publish_frame).
+    ///
+    /// # Errors
+    /// [`Closed`] if the publisher sends more than it may: then the stream ends.
+    pub fn count_unused(&mut self, bytes: usize) -> Result<(), Closed> {
+        self.keep_pace(bytes, now())
+    }
+
+    #[inline]
+    fn keep_pace(&mut self, bytes: usize, now: Instant) -> Result<(), Closed> {
+        match self.pace.arrive(bytes, nanos(self.stream.age(now))) {
+            Verdict::Fine => Ok(()),
+            Verdict::Warn => {
+                self.warn_of_pace();
+                Ok(())
+            }
+            Verdict::Cut => Err(self.cut()),
+        }
+    }
+
+    #[cold]
+    fn warn_of_pace(&self) {
+        let stream = &self.stream;
+        stream.counters.bitrate_warnings.fetch_add(1, Relaxed);
+        let (rate, limit) = (BitRate(stream.qos().bitrate_bps), self.bitrates.warn);
+        tracing::warn!(stream = %stream.key, %rate, %limit, "the publisher sends more than limits.bitrate_warn");
+    }
+
+    #[cold]
+    fn cut(&self) -> Closed {
+        let stream = &self.stream;
+        let (rate, limit) = (BitRate(stream.qos().bitrate_bps), self.bitrates.cut);
+        if stream.end(Close::Publish(self.epoch), CloseReason::TooFast) {
+            tracing::warn!(stream = %stream.key, %rate, %limit, "stream ended: the publisher sends more than limits.bitrate_cut");
+            if let Some(home) = stream.home() {
+                home.count_cut();
+            }
+        }
+        Closed::new(self.close_reason().unwrap_or(CloseReason::TooFast))
     }
 
     fn put<T>(

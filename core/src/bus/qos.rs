@@ -52,6 +52,8 @@ pub struct Qos {
     pub keyframe_requests: u64,
     /// Workers of the stream that panicked.
     pub worker_panics: u64,
+    /// Publishes that sent more than `limits.bitrate_warn`.
+    pub bitrate_warnings: u64,
     tracks: [TrackQos; LISTED],
     listed: usize,
 }
@@ -109,6 +111,7 @@ pub(crate) struct Counters {
     pub(crate) gop_truncated: AtomicU64,
     pub(crate) keyframe_requests: AtomicU64,
     pub(crate) worker_panics: AtomicU64,
+    pub(crate) bitrate_warnings: AtomicU64,
     pub(crate) gop_frames: AtomicU64,
     pub(crate) gop_nanos: AtomicU64,
 }
@@ -211,6 +214,7 @@ pub(crate) fn read(
         gop_truncated: counters.gop_truncated.load(Relaxed),
         keyframe_requests: counters.keyframe_requests.load(Relaxed),
         worker_panics: counters.worker_panics.load(Relaxed),
+        bitrate_warnings: counters.bitrate_warnings.load(Relaxed),
         ..Qos::default()
     };
     let primary = configs.primary().map(|track| track.id);

@@ -93,6 +93,8 @@ pub enum CloseReason {
     TakenOver,
     /// The publisher was silent for too long.
     Idle,
+    /// The publisher sent more than `limits.bitrate_cut` allows.
+    TooFast,
     /// The server shuts down.
     Shutdown,
 }
@@ -107,6 +109,7 @@ impl CloseReason {
             Self::Kicked => "kicked",
             Self::TakenOver => "taken over",
             Self::Idle => "idle",
+            Self::TooFast => "too fast",
             Self::Shutdown => "shutdown",
         }
     }

@@ -231,7 +231,8 @@ impl IngestContext {
         let mut request = PublishRequest::new(key, self.name())
             .with_bus(bus)
             .with_idle_timeout(Some(limits.idle_timeout.0))
-            .with_max_per_app(limits.streams_per_app);
+            .with_max_per_app(limits.streams_per_app)
+            .with_bitrates(limits.bitrates());
         request.peer = peer;
         Ok(services.registry.publish(request)?)
     }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::SharedSection;
 use crate::{
-    BusConfig, ByteSize, HumanDuration, RegistryConfig, Section, Settings, SettingsError, StreamKey,
+    BitRate, Bitrates, BusConfig, ByteSize, HumanDuration, RegistryConfig, Section, Settings,
+    SettingsError, StreamKey,
 };
 
 /// The sections that the core itself reads.
@@ -15,7 +16,12 @@ pub(super) const CORE_SECTIONS: &[SharedSection] = &[
     SharedSection::new("limits", Limits::EXAMPLE, |section| {
         section.read::<Limits>()?.check(section)
     })
-    .with_stream_keys(&["idle_timeout", "streams_per_app"]),
+    .with_stream_keys(&[
+        "idle_timeout",
+        "bitrate_warn",
+        "bitrate_cut",
+        "streams_per_app",
+    ]),
 ];
 
 /// The `[limits]` section: bounds that hold for every protocol.
@@ -25,6 +31,10 @@ pub(super) const CORE_SECTIONS: &[SharedSection] = &[
 pub struct Limits {
     /// A publisher that sends nothing for so long is ended.
     pub idle_timeout: HumanDuration,
+    /// A publisher that sends more is told of in the log, once; 0 is no bound.
+    pub bitrate_warn: BitRate,
+    /// The stream of a publisher that sends more is ended; 0 is no bound.
+    pub bitrate_cut: BitRate,
     /// How many streams may live at once, and with them publishers.
     pub streams: usize,
     /// How many of them one app may have.
@@ -40,6 +50,13 @@ impl Limits {
     pub const EXAMPLE: &'static str = "\
 # A publisher that sends nothing for so long is ended. May be set per stream.
 idle_timeout = \"30s\"
+# What a publisher may send: above the first it is told of in the log, in the API
+# and in the metrics, above the second its stream ends (\"0bps\": never). Five
+# seconds' worth may come at once, so that neither a keyframe nor what an encoder
+# saved up trips it. A contribution feed in 4K takes 20 to 80 Mbps: what is far
+# above is a mistake, or a flood. Both may be set per stream.
+bitrate_warn = \"100Mbps\"
+bitrate_cut = \"200Mbps\"
 # How many streams may live at once, in all and of one app; one more publisher is
 # refused. The second may be set per stream: for match = \"stage/*\", say.
 streams = 1000
@@ -63,6 +80,14 @@ impl Limits {
         if self.idle_timeout < LEAST_IDLE_TIMEOUT {
             return refuse("idle_timeout", &LEAST_IDLE_TIMEOUT);
         }
+        for (key, rate) in [
+            ("bitrate_warn", self.bitrate_warn),
+            ("bitrate_cut", self.bitrate_cut),
+        ] {
+            if rate != BitRate(0) && rate < LEAST_BITRATE {
+                return refuse(key, &LEAST_BITRATE);
+            }
+        }
         if self.streams == 0 {
             return refuse("streams", &1);
         }
@@ -73,6 +98,12 @@ impl Limits {
             return refuse("memory", &LEAST_MEMORY);
         }
         Ok(())
+    }
+
+    /// What a publisher may send.
+    #[must_use]
+    pub const fn bitrates(&self) -> Bitrates {
+        Bitrates::new(self.bitrate_warn, self.bitrate_cut)
     }
 
     /// The registry that these limits ask for.
@@ -89,6 +120,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             idle_timeout: HumanDuration::from_secs(30),
+            bitrate_warn: BitRate::mbps(100),
+            bitrate_cut: BitRate::mbps(200),
             streams: 1_000,
             streams_per_app: 500,
             waiting_streams: 500,
@@ -99,6 +132,9 @@ impl Default for Limits {
 
 /// Any camera pauses for less.
 const LEAST_IDLE_TIMEOUT: HumanDuration = HumanDuration::from_millis(100);
+
+/// Sound alone takes more: a slip in the unit.
+const LEAST_BITRATE: BitRate = BitRate(8_000);
 
 /// Less than one stream's smallest blocks.
 const LEAST_MEMORY: ByteSize = ByteSize::mib(1);
@@ -171,6 +207,11 @@ mod tests {
                 "streams = 0\n",
                 Some("f line 2: limits.streams: must be at least 1"),
             ),
+            (
+                "bitrate_cut = \"200bps\"\n",
+                Some("f line 2: limits.bitrate_cut: must be at least 8kbps"),
+            ),
+            ("bitrate_warn = \"0bps\"\nbitrate_cut = \"0bps\"\n", None),
             (
                 "streams_per_app = 0\n",
                 Some("f line 2: limits.streams_per_app: must be at least 1"),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{BusConfig, StreamKey};
+use crate::{Bitrates, BusConfig, StreamKey};
 
 /// Asks to publish a stream.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct PublishRequest {
     pub idle_timeout: Option<Duration>,
     /// The most streams of the key's app at one time.
     pub max_per_app: usize,
+    /// What the publisher may send.
+    pub bitrates: Bitrates,
 }
 
 impl PublishRequest {
@@ -34,6 +36,7 @@ impl PublishRequest {
             bus: BusConfig::default(),
             idle_timeout: None,
             max_per_app: usize::MAX,
+            bitrates: Bitrates::default(),
         }
     }
 
@@ -62,6 +65,13 @@ impl PublishRequest {
     #[must_use]
     pub const fn with_max_per_app(mut self, max_per_app: usize) -> Self {
         self.max_per_app = max_per_app;
+        self
+    }
+
+    /// Sets what the publisher may send.
+    #[must_use]
+    pub const fn with_bitrates(mut self, bitrates: Bitrates) -> Self {
+        self.bitrates = bitrates;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! The registry and the lives of its streams.
 
+mod pace;
 mod room;
 
 use std::time::Duration;

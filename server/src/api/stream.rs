@@ -69,6 +69,8 @@ struct Quality {
     gop: Option<f64>,
     frames: u64,
     bytes: u64,
+    /// Publishes that sent more than `limits.bitrate_warn`.
+    bitrate_warnings: u64,
     last_frame_age: f64,
 }
 
@@ -127,6 +129,7 @@ impl Stream {
                 gop: (qos.gop_frames > 0).then_some(qos.gop_duration.as_secs_f64()),
                 frames: qos.frames,
                 bytes: qos.bytes,
+                bitrate_warnings: qos.bitrate_warnings,
                 last_frame_age: seconds(handle.last_frame_ms()),
             },
             subscribers: handle.subscriber_count(),

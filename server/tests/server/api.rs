@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rillcast_core::{
-    AudioParams, BoxError, CloseReason, Codec, Egress, EgressContext, Frame, FrameRate,
-    MediaParams, PluginEntry, PublishRequest, Publisher, Timescale, Track, TrackId, VideoParams,
+    AudioParams, BitRate, Bitrates, BoxError, CloseReason, Codec, Egress, EgressContext, Frame,
+    FrameRate, MediaParams, PluginEntry, PublishRequest, Publisher, Timescale, Track, TrackId,
+    VideoParams,
 };
 use serde_json::{Value, json};
 
@@ -95,6 +96,7 @@ async fn a_stream_is_shown_as_documented() {
     );
     assert_eq!(stream["qos"]["frames"], 1);
     assert_eq!(stream["qos"]["bytes"], 1_000);
+    assert_eq!(stream["qos"]["bitrate_warnings"], 0);
     assert!(stream["memory"]["bus"].as_u64().unwrap() >= 1_000);
     assert!(
         stream["session"]
@@ -312,5 +314,33 @@ async fn two_servers_in_one_process_share_nothing() {
     assert_ne!(
         sessions["streams"][0]["session"],
         sessions["streams"][1]["session"]
+    );
+}
+
+#[tokio::test]
+async fn publishers_that_send_too_much_are_shown() {
+    let fixture = start("").await;
+    let bitrates = Bitrates::new(BitRate::mbps(1), BitRate::mbps(2));
+    let request = PublishRequest::new("live/cam".parse().unwrap(), "test");
+    let registry = fixture.server.registry();
+    let mut publisher = registry.publish(request.with_bitrates(bitrates)).unwrap();
+    publisher.count_unused(1_000_000).unwrap();
+    assert_eq!(
+        streams(&fixture).await["streams"][0]["qos"]["bitrate_warnings"],
+        1
+    );
+    let metrics = get(fixture.http, "/metrics").await;
+    assert!(
+        metrics
+            .text()
+            .contains("rillcast_stream_bitrate_warnings_total{stream=\"live/cam\"} 1\n")
+    );
+    publisher.count_unused(1_000_000).unwrap_err();
+    assert_eq!(streams(&fixture).await["streams"], json!([]));
+    let metrics = get(fixture.http, "/metrics").await;
+    assert!(
+        metrics.text().contains("rillcast_bitrate_cuts_total 1\n"),
+        "{}",
+        metrics.text()
     );
 }

@@ -95,6 +95,8 @@ pub enum Farewell {
     TakenOver,
     /// It was silent for too long.
     Idle,
+    /// It sent more than it may.
+    TooFast,
     /// The server stops.
     Shutdown,
     /// What it sends cannot be used; in a sentence for its user.
@@ -110,7 +112,7 @@ impl Farewell {
             Self::TakenOver => "NetStream.Publish.BadName",
             Self::Idle => "NetConnection.Connect.IdleTimeOut",
             Self::Shutdown => "NetConnection.Connect.AppShutdown",
-            Self::Unusable(_) => "NetStream.Publish.Failed",
+            Self::TooFast | Self::Unusable(_) => "NetStream.Publish.Failed",
         }
     }
 }
@@ -121,6 +123,7 @@ impl fmt::Display for Farewell {
             Self::Kicked => "an operator ended the stream",
             Self::TakenOver => "another publisher took the stream over",
             Self::Idle => "nothing was sent for too long",
+            Self::TooFast => "more is sent than limits.bitrate_cut allows",
             Self::Shutdown => "the server stops",
             Self::Unusable(why) => why,
         })
