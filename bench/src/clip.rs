@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
+use rillcast_ingest_rtmp::proto::message::kind;
 use rillcast_media::flv::file::{Reader, TagKind};
 
 use crate::error::{Error, Result};
@@ -99,6 +100,19 @@ impl Clip {
         message.timestamp_ms %= self.length_ms;
         self.bytes += message.body.len();
         self.frames.push(message);
+    }
+
+    /// The bodies of one round as messages of RTMP: their type, their timestamp
+    /// in milliseconds, and the bytes; the configurations first.
+    pub fn messages(&self) -> impl Iterator<Item = (u8, u32, Bytes)> {
+        self.head.iter().chain(&self.frames).map(|message| {
+            let kind = match message.kind {
+                TagKind::Video => kind::VIDEO,
+                TagKind::Audio => kind::AUDIO,
+                _ => kind::DATA_AMF0,
+            };
+            (kind, message.timestamp_ms, message.body.clone())
+        })
     }
 
     /// What it comes to, in bits per second.

@@ -67,6 +67,21 @@ impl Rillcast {
     /// # Errors
     /// It does not start, or not in time.
     pub fn start(binary: &Path, folder: &Path, settings: &[String]) -> Result<Self> {
+        Self::configured(binary, folder, "", settings)
+    }
+
+    /// The same with a configuration file that holds `config`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn configured(
+        binary: &Path,
+        folder: &Path,
+        config: &str,
+        settings: &[String],
+    ) -> Result<Self> {
+        let file = folder.join("rillcast.toml");
+        fs::write(&file, config).map_err(Error::of(file.display()))?;
         let addresses = folder.join("addresses.json");
         let _ = fs::remove_file(&addresses);
         let log = folder.join("rillcast.log");
@@ -74,6 +89,8 @@ impl Rillcast {
         let mut command = Command::new(binary);
         command
             .arg("run")
+            .arg("--config")
+            .arg(&file)
             .args(["--set", "server.listen=127.0.0.1:0"])
             .args(["--set", "rtmp.listen=127.0.0.1:0"])
             .arg("--addresses-file")
@@ -128,6 +145,37 @@ impl Rillcast {
     #[must_use]
     pub fn rtmp(&self) -> SocketAddr {
         self.rtmp
+    }
+
+    /// The id of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop and waits until it has, for `limit` at most.
+    ///
+    /// # Errors
+    /// It does not stop in time, or not well.
+    pub fn stop(mut self, limit: Duration) -> Result {
+        // std has no call for a signal but the one that kills.
+        let pid = self.pid().to_string();
+        Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid])
+            .status()
+            .map_err(Error::of("sh"))?;
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(Error::new(format!("the server ended with {status}")))
+                };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Error::new("the server does not stop"))
     }
 
     /// Its process.

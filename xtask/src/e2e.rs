@@ -3,12 +3,14 @@
 //! VLC as players.
 //!
 //! `e2e/` beside this file has one file per helper (server, publisher, browser,
-//! player, playlist) and the scenarios; the pages and the Node script are in the
+//! player, playlist) and the scenarios (`hostile` is a program of its own, in
+//! bench/src/bin/hostile); the pages and the Node script are in the
 //! folder e2e/ at the root. Everything a scenario writes stays in
 //! `target/e2e/SCENARIO/`.
 
 mod browser;
 mod exact;
+mod hostile;
 mod player;
 mod playlist;
 mod publisher;
@@ -33,6 +35,10 @@ pub(crate) struct Options {
     /// Test the release build.
     #[arg(long)]
     release: bool,
+    /// The scenario `hostile` takes so long, with the server's default bounds;
+    /// of the release build.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Test this binary instead of building one.
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -47,6 +53,12 @@ pub(crate) struct Bench {
     binary: PathBuf,
     /// A folder of the scenario's own, empty at its start.
     dir: PathBuf,
+    /// Where cargo builds.
+    target: PathBuf,
+    /// Whether what is built is to be optimised.
+    release: bool,
+    /// For how long `hostile` attacks; without it, for as long as CI has time.
+    minutes: Option<u64>,
 }
 
 /// All scenarios against the development build.
@@ -75,12 +87,13 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     tools::npm_ci(&workspace::root().join("e2e"))?;
     let metadata = Metadata::load()?;
+    let release = options.release || options.minutes.is_some();
     let binary = match &options.binary {
         Some(path) => path.clone(),
         None => {
             // With the player library, so that the page is tested with it too.
             web::run()?;
-            build(&metadata, options.release)?
+            build(&metadata, release)?
         }
     };
 
@@ -99,6 +112,9 @@ pub(crate) fn run(options: &Options) -> Result {
         let bench = Bench {
             binary: binary.clone(),
             dir,
+            target: metadata.target_dir()?,
+            release,
+            minutes: options.minutes,
         };
         match (scenario.run)(&bench) {
             Ok(()) => {

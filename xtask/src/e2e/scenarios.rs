@@ -12,7 +12,7 @@ use super::exact::{self, Collector, Kind};
 use super::playlist::{Media, Multivariant};
 use super::publisher::{Publisher, Source};
 use super::server::Server;
-use super::{Bench, note, player, wait_for};
+use super::{Bench, hostile, note, player, wait_for};
 use crate::http;
 use crate::process::{Context, Result, Run, ensure};
 
@@ -57,6 +57,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "exact",
         what: "10,000 access units are served as they were published",
         run: exact,
+    },
+    Scenario {
+        name: "hostile",
+        what: "20 good streams and 20 viewers do not notice hostile peers",
+        run: hostile::run,
     },
 ];
 

@@ -214,10 +214,13 @@ fn purity(source: &Source, findings: &mut Findings) {
 }
 
 /// Product code of a library crate: not the tasks, a build script, an example or
-/// a program's main file.
+/// a program.
 fn is_library(source: &Source) -> bool {
     let path = &source.path;
-    path.contains("/src/") && !path.starts_with("xtask/") && !path.ends_with("/src/main.rs")
+    path.contains("/src/")
+        && !path.starts_with("xtask/")
+        && !path.ends_with("/src/main.rs")
+        && !path.contains("/src/bin/")
 }
 
 /// All of media, and whatever is called proto.

@@ -1,0 +1,226 @@
+//! The attacks, one file each; [`ALL`] is the list. The place in the list is
+//! the network that an attack comes from: the first one from 127.0.1.x. `live.rs` is none: it
+//! finds real files.
+
+mod abandoned_polls;
+mod acknowledgements;
+mod aggregates;
+mod amf_claims;
+mod amf_deep;
+mod chunk_sizes;
+mod chunk_streams;
+mod churn;
+mod command_order;
+mod create_stream;
+mod garbage_media;
+mod giant_messages;
+mod half_open;
+mod handshake_cut;
+mod handshake_drip;
+mod header_flood;
+mod http_idle;
+mod http_loris;
+mod interleaved;
+mod live;
+mod never_reads;
+mod others_streams;
+mod paths;
+mod pipelining;
+mod queries;
+mod random_bytes;
+mod ranges;
+mod republish;
+mod request_shapes;
+mod rtmp_idle;
+mod rtmp_keys;
+mod rtmp_loris;
+mod same_address;
+mod slow_readers;
+mod smuggling;
+mod storm_keys;
+mod storm_one_key;
+mod storm_takeover;
+mod wild_times;
+
+use std::pin::Pin;
+
+use rillcast_bench::Result;
+
+use crate::arena::Arena;
+
+/// One attack.
+pub(crate) struct Attack {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// Whether it waits for a time-out of the server.
+    pub(crate) slow: bool,
+    pub(crate) run: fn(Arena) -> Running,
+}
+
+/// An attack on its way; what it has seen comes out.
+type Running = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
+
+/// The entry of a module with a function `run`.
+macro_rules! attack {
+    ($module:ident, $name:literal, $what:literal) => {
+        attack!($module, $name, $what, false)
+    };
+    ($module:ident, $name:literal, slow, $what:literal) => {
+        attack!($module, $name, $what, true)
+    };
+    ($module:ident, $name:literal, $what:literal, $slow:literal) => {
+        Attack {
+            name: $name,
+            what: $what,
+            slow: $slow,
+            run: |arena| Box::pin($module::run(arena)),
+        }
+    };
+}
+
+/// All of them.
+pub(crate) const ALL: &[Attack] = &[
+    attack!(
+        random_bytes,
+        "random-bytes",
+        "noise instead of RTMP, from the first byte or behind a good beginning"
+    ),
+    attack!(
+        handshake_cut,
+        "handshake-cut",
+        "handshakes that end at every length"
+    ),
+    attack!(
+        handshake_drip,
+        "handshake-drip",
+        slow,
+        "handshakes byte by byte, and one without end"
+    ),
+    attack!(amf_deep, "amf-deep", "AMF nested 100,000 deep"),
+    attack!(
+        amf_claims,
+        "amf-claims",
+        "AMF that claims 2^32 of what is not there"
+    ),
+    attack!(
+        giant_messages,
+        "giant-messages",
+        "messages of 16 MiB that are declared and never sent"
+    ),
+    attack!(
+        chunk_streams,
+        "chunk-streams",
+        "20,000 chunk streams on a connection"
+    ),
+    attack!(
+        interleaved,
+        "interleaved",
+        "partial messages, interleaved and taken back"
+    ),
+    attack!(chunk_sizes, "chunk-sizes", "chunk sizes of 0, 1 and 2^31"),
+    attack!(aggregates, "aggregates", "aggregate messages that lie"),
+    attack!(
+        acknowledgements,
+        "acknowledgements",
+        "games with acknowledgements, windows and pings"
+    ),
+    attack!(
+        command_order,
+        "command-order",
+        "every command in every wrong order"
+    ),
+    attack!(
+        others_streams,
+        "others-streams",
+        "commands with the names and numbers of other publishers' streams"
+    ),
+    attack!(create_stream, "create-stream", "createStream without end"),
+    attack!(
+        republish,
+        "republish",
+        "thousands of publishes on one connection"
+    ),
+    attack!(rtmp_keys, "rtmp-keys", "names that are none"),
+    attack!(
+        storm_one_key,
+        "storm-one-key",
+        "everybody publishes the key of a good stream"
+    ),
+    attack!(storm_takeover, "storm-takeover", "takeovers without end"),
+    attack!(storm_keys, "storm-keys", "more keys than there may be"),
+    attack!(garbage_media, "garbage-media", "FLV bodies of noise"),
+    attack!(
+        wild_times,
+        "wild-times",
+        "timestamps that jump, turn back and wrap"
+    ),
+    attack!(
+        never_reads,
+        "never-reads",
+        "a publisher that reads no answer"
+    ),
+    attack!(
+        half_open,
+        "half-open",
+        "resets and half closes in every state"
+    ),
+    attack!(
+        rtmp_idle,
+        "rtmp-idle",
+        slow,
+        "more idle connections than an address may have"
+    ),
+    attack!(rtmp_loris, "rtmp-loris", slow, "chunks byte by byte"),
+    attack!(
+        same_address,
+        "same-address",
+        slow,
+        "noise and idle connections from the address of the good ones"
+    ),
+    attack!(
+        http_loris,
+        "http-loris",
+        slow,
+        "heads and bodies byte by byte"
+    ),
+    attack!(http_idle, "http-idle", slow, "1,000 idle connections"),
+    attack!(
+        slow_readers,
+        "slow-readers",
+        slow,
+        "clients that ask for segments and read nothing"
+    ),
+    attack!(
+        header_flood,
+        "header-flood",
+        "heads of many lines, huge lines, lines without end"
+    ),
+    attack!(
+        smuggling,
+        "smuggling",
+        "requests that end elsewhere for another reader"
+    ),
+    attack!(
+        request_shapes,
+        "request-shapes",
+        "wrong hosts, lines, versions, methods and targets"
+    ),
+    attack!(
+        paths,
+        "paths",
+        "paths that lead elsewhere for a careless reader"
+    ),
+    attack!(ranges, "ranges", "ranges and conditions of every shape"),
+    attack!(queries, "queries", "queries beyond all bounds"),
+    attack!(
+        pipelining,
+        "pipelining",
+        "thousands of requests in one write"
+    ),
+    attack!(
+        abandoned_polls,
+        "abandoned-polls",
+        "held requests of clients that leave"
+    ),
+    attack!(churn, "churn", "connections that come and go"),
+];

@@ -1,0 +1,177 @@
+//! What the server says of itself, and the system of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use rillcast_bench::{Error, Result, Rillcast};
+use serde_json::Value;
+
+/// What the server holds at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Level {
+    /// Resident memory in bytes, from `/proc`.
+    pub(crate) resident: u64,
+    /// Open descriptors, from `/proc`.
+    pub(crate) descriptors: usize,
+    /// What the server counts itself: buses and windows of all streams, in bytes.
+    pub(crate) media: u64,
+    /// Open HTTP connections.
+    pub(crate) http: u64,
+    /// Streams that live.
+    pub(crate) streams: u64,
+}
+
+/// What is counted of a stream, and must not change while it is attacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    pub(crate) session: String,
+    pub(crate) epoch: u64,
+    pub(crate) repairs: u64,
+    pub(crate) drops: u64,
+    pub(crate) discontinuities: u64,
+    pub(crate) lost: u64,
+    pub(crate) live: bool,
+}
+
+/// All streams by key.
+pub(crate) type Streams = BTreeMap<String, Health>;
+
+impl Level {
+    /// Now.
+    pub(crate) async fn of(server: &Rillcast) -> Result<Self> {
+        let text = server.get("/metrics").await?;
+        let text = String::from_utf8_lossy(&text);
+        let metric = |name: &str| number(&text, name).unwrap_or(u64::MAX);
+        Ok(Self {
+            resident: resident(server.pid()),
+            descriptors: descriptors(server.pid()),
+            media: metric("rillcast_bus_memory_bytes")
+                .saturating_add(metric("rillcast_window_memory_bytes")),
+            http: metric("rillcast_http_connections"),
+            streams: metric("rillcast_streams"),
+        })
+    }
+}
+
+/// A metric without labels.
+fn number(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(' '))
+    })?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+/// What the API tells of every stream.
+pub(crate) async fn streams(server: &Rillcast) -> Result<Streams> {
+    let body = server.get("/api/v1/streams").await?;
+    let json: Value = serde_json::from_slice(&body).map_err(Error::of("the API"))?;
+    let list = json.get("streams").and_then(Value::as_array);
+    let text = |stream: &Value, path: &str| {
+        let value = stream.pointer(path).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    let number = |stream: &Value, path: &str| {
+        let value = stream.pointer(path).and_then(Value::as_u64);
+        value.unwrap_or(0)
+    };
+    let health = |stream: &Value| Health {
+        session: text(stream, "/session"),
+        epoch: number(stream, "/epoch"),
+        repairs: number(stream, "/repairs"),
+        drops: number(stream, "/drops"),
+        discontinuities: number(stream, "/discontinuities"),
+        lost: number(stream, "/packaging/lost_frames")
+            + number(stream, "/packaging/skipped_frames"),
+        live: text(stream, "/state") == "publishing",
+    };
+    let streams = list.into_iter().flatten();
+    Ok(streams
+        .map(|stream| (text(stream, "/key"), health(stream)))
+        .collect())
+}
+
+/// VmRSS of proc_pid_status(5), in bytes.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    kibibytes.unwrap_or(0_u64) * 1_024
+}
+
+fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+impl Level {
+    /// The higher of each.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            resident: self.resident.max(other.resident),
+            descriptors: self.descriptors.max(other.descriptors),
+            media: self.media.max(other.media),
+            http: self.http.max(other.http),
+            streams: self.streams.max(other.streams),
+        }
+    }
+
+    /// What is above the level `before`, in words.
+    pub(crate) fn above(&self, before: &Self) -> Vec<String> {
+        let media = before.media + before.media / 10;
+        let numbers = [
+            ("bytes of media", self.media, media),
+            ("HTTP connections", self.http, before.http),
+            ("streams", self.streams, before.streams),
+            (
+                "descriptors",
+                u64::try_from(self.descriptors).unwrap_or(u64::MAX),
+                u64::try_from(before.descriptors).unwrap_or(0),
+            ),
+        ];
+        let above = numbers.iter().filter(|(_, now, most)| now > most);
+        above
+            .map(|(what, now, most)| format!("{now} {what}, at most {most} were expected"))
+            .collect()
+    }
+}
+
+/// Time that the threads of a process ran, and that they could have run and had
+/// no processor.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scheduled {
+    ran: u64,
+    waited: u64,
+}
+
+impl Scheduled {
+    /// Until now, of the threads that live.
+    pub(crate) fn of(pid: u32) -> Self {
+        let mut sum = Self::default();
+        let threads = fs::read_dir(format!("/proc/{pid}/task"));
+        for thread in threads.into_iter().flatten().flatten() {
+            let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            let mut numbers = text
+                .split(' ')
+                .filter_map(|number| number.parse::<u64>().ok());
+            sum.ran += numbers.next().unwrap_or(0);
+            sum.waited += numbers.next().unwrap_or(0);
+        }
+        sum
+    }
+
+    /// Processors that were used from `before` until now, in percent of one.
+    pub(crate) fn used(self, before: Self, time: Duration) -> u128 {
+        let ran = u128::from(self.ran.saturating_sub(before.ran));
+        ran * 100 / time.as_nanos().max(1)
+    }
+
+    /// How many times as long as on a machine of its own everything took from
+    /// `before` until now, in percent.
+    pub(crate) fn slowed(self, before: Self) -> u32 {
+        let ran = self.ran.saturating_sub(before.ran).max(1);
+        let waited = self.waited.saturating_sub(before.waited);
+        let percent = (ran + waited).saturating_mul(100) / ran;
+        u32::try_from(percent).unwrap_or(u32::MAX).max(100)
+    }
+}
