@@ -337,6 +337,12 @@ impl PluginEntry {
         self.example
     }
 
+    /// Keys of its section that a `[[stream]]` table may override.
+    #[must_use]
+    pub const fn stream_keys(&self) -> &'static [&'static str] {
+        self.stream_keys
+    }
+
     /// The shared sections that it reads.
     #[must_use]
     pub const fn sections(&self) -> &'static [SharedSection] {

@@ -29,7 +29,8 @@ pub struct Config {
     /// the next one on the same connection.
     pub handshake_timeout: HumanDuration,
     /// A publisher's connection on which nothing at all arrives for so long is
-    /// closed. `limits.idle_timeout` looks for frames and usually comes first.
+    /// closed, and its stream waits for it to come back. `limits.idle_timeout`
+    /// looks for frames and ends the stream; by default it comes first.
     pub idle_timeout: HumanDuration,
     /// The longest video or audio message: one picture, or one frame of sound.
     pub max_message_size: ByteSize,
@@ -64,8 +65,10 @@ max_connections = 2000
 max_connections_per_address = 256
 # From the connection to its publish.
 handshake_timeout = \"10s\"
-# A publisher's connection on which nothing at all arrives for so long is closed;
-# limits.idle_timeout looks for frames and usually comes first.
+# A publisher's connection on which nothing at all arrives for so long, not even a
+# ping, is taken for dead and closed; its stream waits for the publisher to come
+# back. It matters where limits.idle_timeout, which looks for pictures and sound
+# and ends the stream, is longer than this.
 idle_timeout = \"60s\"
 # The longest video or audio message (one picture), at most 16 MiB.
 max_message_size = \"8MiB\"

@@ -52,6 +52,16 @@ pub(crate) fn test() -> Result {
     test.env("PROPTEST_RNG_SEED", seed).run()
 }
 
+/// `cargo xtask settings`: the test that compares the reference writes it if it
+/// is asked to.
+pub(crate) fn settings() -> Result {
+    cargo("test")
+        .args(["-p", "rillcast-server", "--locked", "--lib"])
+        .arg("the_reference_in_the_docs_is_that_of_the_examples")
+        .env("RILLCAST_WRITE_SETTINGS", "1")
+        .run()
+}
+
 /// Advisories are left out: they need a database from the network, and a new
 /// entry there must not fail an old commit. `cargo deny check advisories` asks.
 pub(crate) fn deny() -> Result {

@@ -62,6 +62,8 @@ enum Task {
     Bench(bench::Options),
     /// Looks for inputs that fail: the targets in fuzz/, a minute each.
     Fuzz(fuzz::Options),
+    /// Writes docs/SETTINGS.md from what the sections say of themselves.
+    Settings,
     /// Fetches the player library that the next build of the server embeds.
     Web,
     /// Installs what the tests need, or says what to install.
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(&options),
         Task::Check => checks::all(),
         Task::Test => checks::test(),
+        Task::Settings => checks::settings(),
         Task::Deny => checks::deny(),
         Task::Tidy => tidy::run(),
         Task::Matrix => matrix::run(),

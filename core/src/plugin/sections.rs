@@ -29,7 +29,7 @@ pub(super) const CORE_SECTIONS: &[SharedSection] = &[
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// A publisher that sends nothing for so long is ended.
+    /// A publisher that sends no frame for so long is ended, and its stream.
     pub idle_timeout: HumanDuration,
     /// A publisher that sends more is told of in the log, once; 0 is no bound.
     pub bitrate_warn: BitRate,
@@ -48,7 +48,10 @@ pub struct Limits {
 impl Limits {
     /// The section as a commented example.
     pub const EXAMPLE: &'static str = "\
-# A publisher that sends nothing for so long is ended. May be set per stream.
+# A publisher that sends no picture and no sound for so long is ended, and its
+# stream with it, whether or not it is still connected: nothing is on air. (An
+# ingest's own idle_timeout looks for bytes of any kind, closes the connection,
+# and lets the stream wait for its publisher.) May be set per stream.
 idle_timeout = \"30s\"
 # What a publisher may send: above the first it is told of in the log, in the API
 # and in the metrics, above the second its stream ends (\"0bps\": never). Five

@@ -100,7 +100,8 @@ const HEAD: &str = "\
 # Keys that are left out keep their default. Each can be set by the environment
 # too (RILLCAST__SERVER__LISTEN=…), over the file, and on the command line
 # (--set server.listen=…), over both.
-# Durations and sizes are written as people write them: 200ms, 2s, 1h; 64MiB.
+# Durations, sizes and rates are written as people write them: 200ms, 2s, 1h;
+# 64MiB; 20Mbps.
 ";
 
 const TAIL: &str = "\

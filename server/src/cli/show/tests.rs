@@ -1,5 +1,8 @@
 //! Tests of what the showing commands print.
 
+#[cfg(all(feature = "rtmp", feature = "hls"))]
+mod reference;
+
 use rillcast_core::Plugins;
 
 use super::*;
