@@ -13,8 +13,13 @@ mod client;
 #[path = "bounds/log.rs"]
 mod log;
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use rillcast_core::{Host, Limits, PluginEntry, Plugins, Registry, Services, Settings};
+use rillcast_core::{
+    CloseReason, Host, Lifecycle, Limits, PluginEntry, Plugins, Registry, Services, Settings,
+    StreamEvent,
+};
 use rillcast_ingest_rtmp::Rtmp;
 use rillcast_ingest_rtmp::proto::message::{Control, kind};
 
@@ -276,6 +281,60 @@ limits.streams_per_app = 2
         }
         publishers.push(client);
     }
+}
+
+/// A publisher that is there and sends no media ends with its stream; one whose
+/// line is dead ends alone, and its stream waits for it.
+#[tokio::test]
+async fn publishers_without_media_and_lines_without_bytes() {
+    let key = "live/cam".parse().unwrap();
+    let settings = "[limits]\nidle_timeout = \"300ms\"\n";
+    let (host, address) = start(settings).await;
+    let mut client = Client::publishing(address, "cam").await;
+    let stream = host.services().registry.get(&key).unwrap();
+    // Pings are no media.
+    let said = loop {
+        match client.ping_or_last_words().await {
+            None => tokio::time::sleep(Duration::from_millis(10)).await,
+            Some(said) => break said,
+        }
+    };
+    assert_eq!(said, "nothing was sent for too long");
+    assert_eq!(stream.ended().await, CloseReason::Idle);
+
+    let settings = "[rtmp]\nidle_timeout = \"300ms\"\n";
+    let (host, address) = start(settings).await;
+    let mut client = Client::publishing(address, "cam").await;
+    let stream = host.services().registry.get(&key).unwrap();
+    assert_eq!(client.last_words().await, "nothing was sent for too long");
+    assert_eq!(stream.current_state().lifecycle, Lifecycle::Idle);
+    let mut again = Client::publishing(address, "cam").await;
+    again.still_there().await;
+    assert_eq!(stream.epoch(), 2);
+}
+
+/// Who comes and goes with ever new names leaves nothing behind but the most
+/// that may wait.
+#[tokio::test]
+async fn streams_that_wait() {
+    let settings = "[limits]\nwaiting_streams = 2\n";
+    let (host, address) = start(settings).await;
+    let registry = &host.services().registry;
+    let mut events = registry.events();
+    for number in 0..5 {
+        drop(Client::publishing(address, &format!("name-{number}")).await);
+        let mut detached = false;
+        while !detached {
+            let event = events.next().await;
+            detached = matches!(event, Some(StreamEvent::Detached { .. }));
+        }
+    }
+    while registry.list().len() > 2 {
+        events.next().await.unwrap();
+    }
+    let left = registry.list();
+    let left: Vec<_> = left.iter().map(|stream| stream.key().name()).collect();
+    assert_eq!(left, ["name-0", "name-1"]);
 }
 
 /// Sound in pieces of 50 kB; five seconds' worth of the bounds may come at once.

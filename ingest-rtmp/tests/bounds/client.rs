@@ -167,6 +167,23 @@ impl Client {
         }
     }
 
+    /// Has a ping answered, or gives the last words that come instead.
+    pub(crate) async fn ping_or_last_words(&mut self) -> Option<String> {
+        self.pings += 1;
+        let (kind, body) = Control::PingRequest(self.pings).write();
+        self.send(2, kind, 0, body);
+        let mut last = String::new();
+        while let Some((control, command)) = self.next().await {
+            if control == Some(Control::PingResponse(self.pings)) {
+                return None;
+            }
+            if let Some(command) = command.filter(|command| command.name == "onStatus") {
+                (_, last) = status(&command);
+            }
+        }
+        Some(last)
+    }
+
     /// The description of the last error that the server tells before it closes.
     pub(crate) async fn last_words(&mut self) -> String {
         let mut last = String::new();
