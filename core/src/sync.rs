@@ -15,6 +15,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use atomic_refcell::{AtomicRefCell, AtomicRefMut};
 
 /// The monotonic clock: tokio's, so that a test can pause it.
 pub(crate) fn now() -> Instant {
@@ -85,13 +86,27 @@ impl<T> ArcCell<T> {
         self.0.store(value);
     }
 
-    /// Empties the cell if it still holds what `seen` saw.
-    pub(crate) fn clear_if(&self, seen: &ArcGuard<T>) {
-        self.0.compare_and_swap(seen, None);
-    }
-
     pub(crate) fn swap(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
         self.0.swap(value)
+    }
+}
+
+/// A value that one thread at a time holds, and that no thread waits for. To
+/// take it is one read-modify-write, to give it back a store.
+pub(crate) struct Lease<T>(AtomicRefCell<T>);
+
+/// What [`Lease::take`] gives; the value is given back when it is dropped.
+pub(crate) type Held<'a, T> = AtomicRefMut<'a, T>;
+
+impl<T> Lease<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(AtomicRefCell::new(value))
+    }
+
+    /// The value, unless another thread holds it.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Held<'_, T>> {
+        self.0.try_borrow_mut().ok()
     }
 }
 

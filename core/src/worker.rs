@@ -87,26 +87,28 @@ async fn run<W: StreamWorker>(
         };
         // Frames first: a deadline that has passed meanwhile is still passed
         // after them, and most are moved on by a frame.
-        tokio::select! {
+        let recv = tokio::select! {
             biased;
-            recv = subscription.recv() => {
-                let mut next = Some(recv);
-                let mut batch = 0;
-                while let Some(recv) = next {
-                    let ended = matches!(recv, Recv::Ended);
-                    if guarded.call(|worker| worker.on_recv(recv, now())).is_none() || ended {
-                        return;
-                    }
-                    batch += 1;
-                    next = if batch < BATCH { subscription.try_recv() } else { None };
-                }
-                if batch == BATCH {
-                    yield_now().await;
-                }
-            }
+            recv = subscription.recv() => recv,
             () = timer => {
                 guarded.call(|worker| worker.on_deadline(now()));
+                continue;
             }
+        };
+        if !guarded.hand(recv) {
+            return;
+        }
+        let mut batch = 1;
+        while batch < BATCH
+            && let Some(recv) = subscription.try_recv()
+        {
+            if !guarded.hand(recv) {
+                return;
+            }
+            batch += 1;
+        }
+        if batch == BATCH {
+            yield_now().await;
         }
     }
 }
@@ -127,6 +129,12 @@ impl<W: StreamWorker> Guarded<W> {
             self.drop_worker();
         }
         result.ok()
+    }
+
+    /// Hands on what comes next; false if the worker wants no more of it.
+    fn hand(&mut self, recv: Recv<'_>) -> bool {
+        let ended = matches!(recv, Recv::Ended);
+        self.call(|worker| worker.on_recv(recv, now())).is_some() && !ended
     }
 
     fn drop_worker(&mut self) {

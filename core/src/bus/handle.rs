@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::chain::Entry;
 use super::config::BusConfig;
 use super::life::{Close, attach_alone};
 use super::metadata::StreamMetadata;
@@ -276,15 +275,5 @@ impl WeakStreamHandle {
 impl fmt::Debug for WeakStreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WeakStreamHandle")
-    }
-}
-
-impl BusEntry {
-    pub(super) fn of(entry: &Entry) -> Self {
-        match entry {
-            Entry::Frame { frame, .. } => Self::Frame(frame.clone()),
-            Entry::Track { track, .. } => Self::Track(Arc::clone(track)),
-            Entry::Discontinuity(discontinuity) => Self::Discontinuity(*discontinuity),
-        }
     }
 }

@@ -1,12 +1,69 @@
 //! The table of a stream's readers: how many there are, and where they stand.
 
 use super::chain::Block;
-use crate::sync::{Arc, ArcCell, AtomicUsize, Mutex, Relaxed};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, Held, Lease, Mutex, Relaxed};
 
 /// The block that a reader reads. The reader alone moves it on; the publisher
 /// may empty it.
 pub(crate) struct Cursor {
-    pub(crate) cell: ArcCell<Block>,
+    block: Lease<Option<Arc<Block>>>,
+    /// Where the block begins, for the publisher, which so need not take it to
+    /// look; the largest number if there is none.
+    base: AtomicU64,
+}
+
+/// A cursor's block, while its reader reads.
+pub(crate) type HeldBlock<'a> = Held<'a, Option<Arc<Block>>>;
+
+impl Cursor {
+    pub(crate) const fn new() -> Self {
+        Self {
+            block: Lease::new(None),
+            base: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// The block, for its reader. `None` if the publisher is just emptying it.
+    #[inline]
+    pub(crate) fn hold(&self) -> Option<HeldBlock<'_>> {
+        self.block.take()
+    }
+
+    /// Moves the reader, which holds the cursor, to `block`.
+    pub(crate) fn move_on(&self, held: &mut HeldBlock<'_>, block: Arc<Block>) {
+        self.base.store(block.base, Relaxed);
+        **held = Some(block);
+    }
+
+    /// Places the reader, which does not hold the cursor, at `block`, or nowhere.
+    pub(crate) fn place(&self, block: Option<Arc<Block>>) {
+        let base = block.as_ref().map_or(u64::MAX, |block| block.base);
+        self.base.store(base, Relaxed);
+        let before = loop {
+            // The publisher holds it for as long as it takes to take a pointer
+            // away, and that from a reader that has fallen out: no other loop of
+            // the bus waits for anyone.
+            if let Some(mut held) = self.block.take() {
+                break std::mem::replace(&mut *held, block);
+            }
+            std::hint::spin_loop();
+        };
+        drop(before);
+    }
+
+    /// Takes the block away that begins at `base`, if the reader is not reading.
+    fn empty(&self, base: u64) {
+        let block = self.block.take().and_then(|mut held| {
+            let is_it = held.as_ref().is_some_and(|block| block.base == base);
+            if !is_it {
+                return None;
+            }
+            self.base.store(u64::MAX, Relaxed);
+            held.take()
+        });
+        // Not while it is held: this may free a chain of blocks.
+        drop(block);
+    }
 }
 
 #[derive(Default)]
@@ -66,7 +123,7 @@ impl Readers {
         let mut laggards: Vec<_> = {
             let table = self.table.lock();
             let behind = table.places.iter().flatten().filter_map(|cursor| {
-                let base = cursor.cell.load().as_ref()?.base;
+                let base = cursor.base.load(Relaxed);
                 (base < oldest).then(|| (base, Arc::clone(cursor)))
             });
             behind.collect()
@@ -79,10 +136,7 @@ impl Readers {
                 break;
             }
             released = Some(base);
-            let seen = cursor.cell.load();
-            if seen.as_ref().is_some_and(|block| block.base == base) {
-                cursor.cell.clear_if(&seen);
-            }
+            cursor.empty(base);
         }
     }
 }

@@ -1,24 +1,23 @@
 //! Reading a stream: subscriptions and what they yield.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::task::{Context, Poll};
 
-use super::chain::{Block, Entry};
+use super::chain::Entry;
 use super::config::MaxLag;
+use super::readers::HeldBlock;
 use super::state::{CloseReason, JoinAt};
 use super::stream::Stream;
-use crate::sync::{Arc, ArcGuard};
+use crate::sync::Arc;
 use crate::{Discontinuity, Frame, StreamKey, Track};
-use reader::Delivery;
-
 mod reader;
 
 pub(crate) use reader::Reader;
 
-/// What a subscription yields next.
+/// What a subscription yields next. The subscription is borrowed until it is
+/// dropped; so let it out of `tokio::select!` before it is looked at:
+/// `let recv = select! { recv = subscription.recv() => recv, … };`
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Recv<'a> {
@@ -40,14 +39,13 @@ pub enum Recv<'a> {
 
 /// A frame on the bus, read where it stands.
 ///
-/// It keeps the block of frames that it stands in. Before an await that may
+/// It keeps the block of frames that it stands in, and the publisher cannot take
+/// that away from a reader that holds a frame. Before an await that may
 /// take long (a slow peer), take a copy by [`into_owned`](Self::into_owned):
 /// that shares the payload alone.
 pub struct FrameRef<'a> {
-    block: ArcGuard<Block>,
+    held: HeldBlock<'a>,
     index: usize,
-    /// One at a time: the subscription is borrowed meanwhile.
-    reader: PhantomData<&'a ()>,
 }
 
 impl FrameRef<'_> {
@@ -63,7 +61,7 @@ impl Deref for FrameRef<'_> {
 
     #[inline]
     fn deref(&self) -> &Frame {
-        match self.block.as_ref().and_then(|block| block.get(self.index)) {
+        match self.held.as_ref().and_then(|block| block.get(self.index)) {
             Some(Entry::Frame { frame, .. }) => frame,
             #[expect(
                 clippy::unreachable,
@@ -152,22 +150,21 @@ impl Subscription {
     ///
     /// Cancel safe: an entry is taken only when it is returned.
     #[inline]
-    pub async fn recv(&mut self) -> Recv<'_> {
-        let delivery = poll_fn(|cx| self.reader.poll_next(cx)).await;
-        delivery.into_recv()
+    pub fn recv(&mut self) -> impl Future<Output = Recv<'_>> + Send {
+        self.reader.next()
     }
 
     /// What comes next, if it is there; `None` if one has to wait for it.
     #[inline]
     pub fn try_recv(&mut self) -> Option<Recv<'_>> {
-        self.reader.try_next().map(Delivery::into_recv)
+        self.reader.try_next()
     }
 
     /// As [`recv`](Self::recv), for hand-written futures: the task is woken when
     /// there is something to read.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
-        self.reader.poll_next(cx).map(Delivery::into_recv)
+        self.reader.poll_next(cx)
     }
 
     /// The sequence number of the next entry. Frames, configurations and
@@ -216,8 +213,8 @@ impl ResilientSubscription {
     ///
     /// Cancel safe: an entry is taken only when it is returned.
     #[inline]
-    pub async fn recv(&mut self) -> Recv<'_> {
-        self.inner.recv().await
+    pub fn recv(&mut self) -> impl Future<Output = Recv<'_>> + Send {
+        self.inner.recv()
     }
 
     /// What comes next, if it is there; `None` if one has to wait for it.

@@ -2,7 +2,7 @@
 //! it takes to start, to fall behind and to start again.
 
 use std::collections::VecDeque;
-use std::marker::PhantomData;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -14,15 +14,21 @@ use crate::bus::readers::{Cursor, Place};
 use crate::bus::state::{CloseReason, JoinAt};
 use crate::bus::stream::Stream;
 use crate::bus::wake::Waiter;
-use crate::sync::{Arc, ArcCell, ArcGuard, Relaxed, now};
+use crate::sync::{Arc, Relaxed, now};
 use crate::{Discontinuity, DiscontinuityCause, StreamKey, Track, TrackId};
 
 /// A reader that never has to wait lets others run after so many entries.
 const STREAK: u32 = 128;
 
 pub(crate) struct Reader {
-    stream: Arc<Stream>,
+    /// Beside the rest: what is read is borrowed from here, and from here alone.
     cursor: Arc<Cursor>,
+    state: State,
+}
+
+/// All that a reader knows beside its block.
+struct State {
+    stream: Arc<Stream>,
     /// The entry in the stream's table; `None` for a reader that has left, or
     /// never was in it.
     place: Option<Place>,
@@ -55,44 +61,32 @@ pub(crate) struct Reader {
     streak: u32,
 }
 
-/// What comes next, without the borrow.
-pub(super) enum Delivery {
-    Frame {
-        block: ArcGuard<Block>,
-        index: usize,
-    },
-    Track(Arc<Track>),
-    Lagged(u64),
-    Discontinuity(Discontinuity),
-    Ended,
+/// Waits for what comes next.
+pub(super) struct NextRecv<'a> {
+    cursor: &'a Cursor,
+    state: &'a mut State,
 }
 
-impl Delivery {
+impl<'a> Future for NextRecv<'a> {
+    type Output = Recv<'a>;
+
     #[inline]
-    pub(super) fn into_recv<'a>(self) -> Recv<'a> {
-        match self {
-            Self::Frame { block, index } => Recv::Frame(FrameRef {
-                block,
-                index,
-                reader: PhantomData,
-            }),
-            Self::Track(track) => Recv::Track(track),
-            Self::Lagged(skipped) => Recv::Lagged { skipped },
-            Self::Discontinuity(discontinuity) => Recv::Discontinuity(discontinuity),
-            Self::Ended => Recv::Ended,
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Recv<'a>> {
+        let cursor = self.cursor;
+        self.state.poll_next(cursor, cx)
     }
 }
 
 impl Reader {
     pub(super) fn new(stream: Arc<Stream>, at: JoinAt) -> Self {
         let mut reader = Self::outside(stream, at);
-        if reader.stream.is_closed() {
-            reader.leave();
+        let Self { cursor, state } = &mut reader;
+        if state.stream.is_closed() {
+            state.leave(cursor);
         } else {
-            reader.place = Some(reader.stream.readers.add(&reader.cursor));
-            if reader.waiting && reader.frames > 0 {
-                reader.stream.request_keyframe();
+            state.place = Some(state.stream.readers.add(cursor));
+            if state.waiting && state.frames > 0 {
+                state.stream.request_keyframe();
             }
         }
         reader
@@ -100,11 +94,94 @@ impl Reader {
 
     /// A reader that the stream does not know of.
     fn outside(stream: Arc<Stream>, at: JoinAt) -> Self {
+        let cursor = Cursor::new();
+        let state = State::new(stream, at, &cursor);
+        Self {
+            cursor: Arc::new(cursor),
+            state,
+        }
+    }
+
+    /// A copy of what a new reader would find.
+    pub(crate) fn replay(stream: &Arc<Stream>) -> Vec<BusEntry> {
+        let mut reader = Self::outside(Arc::clone(stream), JoinAt::Keyframe);
+        let mut entries = Vec::new();
+        loop {
+            match reader.try_next() {
+                Some(Recv::Frame(frame)) => entries.push(BusEntry::Frame(frame.into_owned())),
+                Some(Recv::Track(track)) => entries.push(BusEntry::Track(track)),
+                Some(Recv::Discontinuity(discontinuity)) => {
+                    entries.push(BusEntry::Discontinuity(discontinuity));
+                }
+                Some(Recv::Lagged { .. }) => {
+                    // The start of it expired while it was copied.
+                    entries.retain(|entry| matches!(entry, BusEntry::Track(_)));
+                }
+                Some(Recv::Ended) | None => return entries,
+            }
+        }
+    }
+
+    pub(super) fn make_resilient(&mut self) {
+        self.state.resilient = true;
+    }
+
+    pub(super) fn make_raw(&mut self) {
+        self.state.resilient = false;
+    }
+
+    pub(super) fn set_max_lag(&mut self, max_lag: Option<MaxLag>) {
+        self.state.max_lag = max_lag;
+    }
+
+    pub(super) const fn position(&self) -> u64 {
+        self.state.seq
+    }
+
+    pub(super) const fn dropped(&self) -> u64 {
+        self.state.dropped
+    }
+
+    pub(super) fn key(&self) -> &StreamKey {
+        &self.state.stream.key
+    }
+
+    pub(super) fn ended(&self) -> Option<SubscriptionEnd> {
+        if !self.state.done {
+            return None;
+        }
+        if self.state.evicted {
+            return Some(SubscriptionEnd::Evicted);
+        }
+        let reason = *self.state.stream.ended.load();
+        Some(SubscriptionEnd::Closed(
+            reason.unwrap_or(CloseReason::Finished),
+        ))
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> NextRecv<'_> {
+        NextRecv {
+            cursor: &self.cursor,
+            state: &mut self.state,
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
+        self.state.poll_next(&self.cursor, cx)
+    }
+
+    #[inline]
+    pub(super) fn try_next(&mut self) -> Option<Recv<'_>> {
+        self.state.try_next(&self.cursor)
+    }
+}
+
+impl State {
+    fn new(stream: Arc<Stream>, at: JoinAt, cursor: &Cursor) -> Self {
         let max_lag = stream.config.max_lag();
-        let mut reader = Self {
-            cursor: Arc::new(Cursor {
-                cell: ArcCell::empty(),
-            }),
+        let mut state = Self {
             stream,
             place: None,
             index: 0,
@@ -129,111 +206,47 @@ impl Reader {
         };
         match at {
             JoinAt::Live => {
-                let point = reader.live();
-                reader.go_to(point);
+                let point = state.live();
+                state.go_to(cursor, point);
             }
             JoinAt::Configs => {
                 // Configurations first: one that is put between the two loads
                 // is read in its place; one that is in both is passed over.
-                let configs = reader.stream.configs();
-                let point = reader.live();
-                reader.go_to(point);
-                reader.pending = Some((configs, 0));
+                let configs = state.stream.configs();
+                let point = state.live();
+                state.go_to(cursor, point);
+                state.pending = Some((configs, 0));
             }
             JoinAt::Keyframe => {
                 // The head first: if there is no join point after that, none
                 // lies behind the head as it was.
-                let head = reader.live();
-                let join = reader.stream.join.load_full();
-                reader.waiting = join.point.is_none();
-                reader.go_to(join.point.clone().unwrap_or(head));
-                reader.pending = Some((Arc::clone(&join.configs), 0));
+                let head = state.live();
+                let join = state.stream.join.load_full();
+                state.waiting = join.point.is_none();
+                state.go_to(cursor, join.point.clone().unwrap_or(head));
+                state.pending = Some((Arc::clone(&join.configs), 0));
             }
         }
-        reader
-    }
-
-    /// A copy of what a new reader would find.
-    pub(crate) fn replay(stream: &Arc<Stream>) -> Vec<BusEntry> {
-        let mut reader = Self::outside(Arc::clone(stream), JoinAt::Keyframe);
-        let mut entries = Vec::new();
-        loop {
-            match reader.try_next() {
-                Some(Delivery::Frame { block, index }) => {
-                    entries.extend(
-                        block
-                            .as_ref()
-                            .and_then(|block| block.get(index))
-                            .map(BusEntry::of),
-                    );
-                }
-                Some(Delivery::Track(track)) => entries.push(BusEntry::Track(track)),
-                Some(Delivery::Discontinuity(discontinuity)) => {
-                    entries.push(BusEntry::Discontinuity(discontinuity));
-                }
-                Some(Delivery::Lagged(_)) => {
-                    // The start of it expired while it was copied.
-                    entries.retain(|entry| matches!(entry, BusEntry::Track(_)));
-                }
-                Some(Delivery::Ended) | None => return entries,
-            }
-        }
-    }
-
-    pub(super) fn make_resilient(&mut self) {
-        self.resilient = true;
-    }
-
-    pub(super) fn make_raw(&mut self) {
-        self.resilient = false;
-    }
-
-    pub(super) fn set_max_lag(&mut self, max_lag: Option<MaxLag>) {
-        self.max_lag = max_lag;
-    }
-
-    pub(super) const fn position(&self) -> u64 {
-        self.seq
-    }
-
-    pub(super) const fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    pub(super) fn key(&self) -> &StreamKey {
-        &self.stream.key
-    }
-
-    pub(super) fn ended(&self) -> Option<SubscriptionEnd> {
-        if !self.done {
-            return None;
-        }
-        if self.evicted {
-            return Some(SubscriptionEnd::Evicted);
-        }
-        let reason = *self.stream.ended.load();
-        Some(SubscriptionEnd::Closed(
-            reason.unwrap_or(CloseReason::Finished),
-        ))
+        state
     }
 
     #[inline]
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
+    fn poll_next<'a>(&mut self, cursor: &'a Cursor, cx: &mut Context<'_>) -> Poll<Recv<'a>> {
         if self.streak >= STREAK {
             self.streak = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Some(delivery) = self.try_next() {
+        if let Some(recv) = self.try_next(cursor) {
             self.streak += 1;
-            return Poll::Ready(delivery);
+            return Poll::Ready(recv);
         }
         self.streak = 0;
         if !self.stream.wake.park(&mut self.waiter, cx.waker()) {
             return Poll::Pending;
         }
-        match self.try_next() {
-            Some(delivery) => Poll::Ready(delivery),
+        match self.try_next(cursor) {
+            Some(recv) => Poll::Ready(recv),
             None => Poll::Pending,
         }
     }
@@ -241,15 +254,15 @@ impl Reader {
     /// What comes next. Nearly always that is a frame, or nothing yet: both are
     /// found here, everything else below.
     #[inline]
-    pub(super) fn try_next(&mut self) -> Option<Delivery> {
+    fn try_next<'a>(&mut self, cursor: &'a Cursor) -> Option<Recv<'a>> {
         if self.steady {
             // Before what is published: whoever closes does so after the last entry.
             let closed = self.stream.is_closed();
             if !closed && self.stream.is_read(self.seq) {
                 return None;
             }
-            let block = self.cursor.cell.load();
-            if let Some(here) = block.as_ref()
+            if let Some(held) = cursor.hold()
+                && let Some(here) = &*held
                 && let Some(Entry::Frame {
                     frame, dependent, ..
                 }) = here.get(self.index)
@@ -259,41 +272,38 @@ impl Reader {
                 self.step();
                 self.frames += 1;
                 if !self.resilient || self.is_open(track, dependent) {
-                    return Some(Delivery::Frame { block, index });
+                    return Some(Recv::Frame(FrameRef { held, index }));
                 }
             }
         }
-        let next = self.advance();
+        let next = self.advance(cursor);
         self.steady = !self.lagged && !self.waiting && !self.done && self.pending.is_none();
         next
     }
 
     /// What comes next, whatever it is.
-    fn advance(&mut self) -> Option<Delivery> {
+    fn advance<'a>(&mut self, cursor: &'a Cursor) -> Option<Recv<'a>> {
         loop {
             if self.lagged && (!self.waiting || self.done) {
-                return Some(self.report_lag());
+                return Some(self.report_lag(cursor));
             }
             if self.done {
-                return Some(Delivery::Ended);
+                return Some(Recv::Ended);
             }
             if let Some(track) = self.next_pending() {
-                return Some(Delivery::Track(track));
+                return Some(Recv::Track(track));
             }
             // Before the slot: whoever closes does so after the last entry.
             let closed = self.stream.is_closed();
-            let block = self.cursor.cell.load();
-            let Some(here) = block.as_ref() else {
-                self.start_again();
-                continue;
-            };
-            match here.get(self.index) {
-                Some(Entry::Frame {
-                    frame,
+            // A cursor that the publisher holds is being emptied.
+            let mut held = cursor.hold();
+            let here = held.as_ref().and_then(|held| held.as_ref());
+            match here.map_or(Found::Gone, |here| Found::at(here, self.index)) {
+                Found::Frame {
+                    track,
                     join,
                     dependent,
-                }) => {
-                    let (track, join, dependent) = (frame.track, *join, *dependent);
+                } => {
                     if self.waiting && join {
                         self.waiting = false;
                         self.lagging = false;
@@ -306,19 +316,17 @@ impl Reader {
                         self.missed += u64::from(self.lagging);
                     } else if !self.resilient || self.is_open(track, dependent) {
                         let index = self.index - 1;
-                        return Some(Delivery::Frame { block, index });
+                        return held.map(|held| Recv::Frame(FrameRef { held, index }));
                     }
                 }
-                Some(Entry::Track { track, version }) => {
-                    let (track, version) = (Arc::clone(track), *version);
+                Found::Track(track, version) => {
                     self.step();
                     if version > self.seen {
                         self.seen = version;
-                        return Some(Delivery::Track(track));
+                        return Some(Recv::Track(track));
                     }
                 }
-                Some(Entry::Discontinuity(discontinuity)) => {
-                    let discontinuity = *discontinuity;
+                Found::Discontinuity(discontinuity) => {
                     self.step();
                     if matches!(
                         discontinuity.cause,
@@ -328,19 +336,25 @@ impl Reader {
                         self.opened = [0; 4];
                     }
                     if !self.waiting {
-                        return Some(Delivery::Discontinuity(discontinuity));
+                        return Some(Recv::Discontinuity(discontinuity));
                     }
                 }
-                None => match here.end(self.index) {
-                    End::Open if closed => self.leave(),
-                    End::Open => return None,
-                    End::More => {}
-                    End::Next(next) => {
-                        self.index = 0;
-                        self.cursor.cell.store(Some(next));
+                Found::End(End::Open) if closed => {
+                    drop(held);
+                    self.leave(cursor);
+                }
+                Found::End(End::Open) => return None,
+                Found::End(End::More) => {}
+                Found::End(End::Next(next)) => {
+                    self.index = 0;
+                    if let Some(held) = &mut held {
+                        cursor.move_on(held, next);
                     }
-                    End::Cut => self.start_again(),
-                },
+                }
+                Found::End(End::Cut) | Found::Gone => {
+                    drop(held);
+                    self.start_again(cursor);
+                }
             }
         }
     }
@@ -380,23 +394,23 @@ impl Reader {
         Point::after(self.stream.head.load_full())
     }
 
-    fn go_to(&mut self, point: Point) {
+    fn go_to(&mut self, cursor: &Cursor, point: Point) {
         self.index = point.index;
         self.seq = point.seq();
         self.frames = point.frames;
-        self.cursor.cell.store(Some(point.block));
+        cursor.place(Some(point.block));
     }
 
     /// What the reader stood before has expired: goes on at the join point, or
     /// where there is none at the head, never backwards.
-    fn start_again(&mut self) {
+    fn start_again(&mut self, cursor: &Cursor) {
         let head = self.live();
         let join = self.stream.join.load_full();
         let point = join.point.clone().filter(|point| point.seq() >= self.seq);
         let next = point.as_ref().unwrap_or(&head);
         if next.seq() == self.seq {
             // Its place was taken, but nothing was missed by it.
-            self.go_to(next.clone());
+            self.go_to(cursor, next.clone());
             return;
         }
         // One that has not started yet misses nothing, and still starts at a keyframe.
@@ -411,14 +425,14 @@ impl Reader {
         }
         self.opened = [0; 4];
         self.pending = Some((Arc::clone(&join.configs), 0));
-        self.go_to(point);
+        self.go_to(cursor, point);
         if self.waiting {
             self.stream.request_keyframe();
         }
     }
 
     /// Reports what was missed, and evicts the reader that misses too much.
-    fn report_lag(&mut self) -> Delivery {
+    fn report_lag<'a>(&mut self, cursor: &Cursor) -> Recv<'a> {
         self.lagged = false;
         let skipped = std::mem::take(&mut self.missed);
         self.dropped += skipped;
@@ -439,22 +453,22 @@ impl Reader {
             let missed = self.lags.iter().map(|(_, skipped)| skipped).sum();
             if missed > frames && !self.done {
                 self.evicted = true;
-                self.leave();
+                self.leave(cursor);
                 stream.counters.evicted.fetch_add(1, Relaxed);
                 stream
                     .observer
                     .tell(|observer| observer.on_subscriber_evicted(&stream.key, missed));
             }
         }
-        Delivery::Lagged(skipped)
+        Recv::Lagged { skipped }
     }
 
     /// Ends the reading: nothing is held any more.
-    fn leave(&mut self) {
+    fn leave(&mut self, cursor: &Cursor) {
         self.done = true;
         self.pending = None;
         self.waiter = None;
-        self.cursor.cell.store(None);
+        cursor.place(None);
         if let Some(place) = self.place.take() {
             self.stream.readers.remove(place);
         }
@@ -463,6 +477,40 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.leave();
+        self.state.leave(&self.cursor);
+    }
+}
+
+/// What stands where a reader reads.
+enum Found {
+    Frame {
+        track: TrackId,
+        join: bool,
+        dependent: bool,
+    },
+    Track(Arc<Track>, u32),
+    Discontinuity(Discontinuity),
+    /// No entry.
+    End(End),
+    /// The reader's block was taken away.
+    Gone,
+}
+
+impl Found {
+    fn at(block: &Block, index: usize) -> Self {
+        match block.get(index) {
+            Some(Entry::Frame {
+                frame,
+                join,
+                dependent,
+            }) => Self::Frame {
+                track: frame.track,
+                join: *join,
+                dependent: *dependent,
+            },
+            Some(Entry::Track { track, version }) => Self::Track(Arc::clone(track), *version),
+            Some(Entry::Discontinuity(discontinuity)) => Self::Discontinuity(*discontinuity),
+            None => Self::End(block.end(index)),
+        }
     }
 }

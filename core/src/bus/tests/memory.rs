@@ -110,24 +110,42 @@ fn a_thousand_stuck_readers_stay_within_the_pinned_limit() {
 }
 
 #[test]
-fn a_reader_whose_place_was_taken_while_it_read_keeps_what_it_reads() {
+fn a_reader_keeps_its_place_while_it_holds_a_frame_and_no_longer() {
     let (mut publisher, handle) = stream(BusConfig {
         pinned_limit: ByteSize(0),
         ..short()
     });
-    let mut reader = handle.subscribe();
-    publisher.publish_frame(large(0, true, 1_000)).unwrap();
-    let Some(Recv::Frame(held)) = reader.try_recv() else {
+    let mut publish = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let frame = large(number, number % 100 == 0, 1_000);
+            publisher.publish_frame(frame).unwrap();
+        }
+    };
+    let [mut reading, mut stuck] = [handle.subscribe(), handle.subscribe()];
+    publish(0..1);
+    let Some(Recv::Frame(held)) = reading.try_recv() else {
         panic!("no frame")
     };
-    for number in 1..1_000 {
-        publisher
-            .publish_frame(large(number, number % 100 == 0, 1_000))
-            .unwrap();
-    }
+    assert!(matches!(stuck.try_recv(), Some(Recv::Frame(_))));
+    publish(1..1_000);
     assert_eq!((number(&held), held.payload.len()), (0, 1_000));
     drop(held);
-    assert!(read(&mut reader).starts_with("lag899 V900 v901 "));
+    // The one that held a frame reads the rest of its block; the other lost it.
+    let text = read(&mut reading);
+    let (rest, lag) = text.split_once(" lag").unwrap();
+    let last = rest.split(' ').count();
+    assert!(rest.starts_with("v1 v2 ") && last < 64, "{rest}");
+    assert!(rest.ends_with(&format!(" v{last}")), "{rest}");
+    assert!(lag.starts_with(&format!("{} V900 v901 ", 899 - last)));
+    assert!(read(&mut stuck).starts_with("lag899 V900 v901 "));
+    // Once it holds nothing, it loses its place as well.
+    publish(1_000..1_001);
+    let Some(Recv::Frame(frame)) = reading.try_recv() else {
+        panic!("no frame")
+    };
+    drop(frame);
+    publish(1_001..2_000);
+    assert!(read(&mut reading).starts_with("lag899 V1900 v1901 "));
 }
 
 #[test]

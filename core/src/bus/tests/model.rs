@@ -109,22 +109,20 @@ impl Follower {
 
     /// Reads one entry; false if there is none.
     fn read(&mut self, published: &Published) -> Result<bool, TestCaseError> {
-        let Some(recv) = self.subscription.next() else {
-            return Ok(false);
-        };
-        match recv {
-            Recv::Track(track) => {
+        match self.subscription.next() {
+            None => return Ok(false),
+            Some(Recv::Track(track)) => {
                 let config = str::from_utf8(&track.config).unwrap().to_owned();
                 self.configs.insert(track.id, config);
             }
-            Recv::Lagged { skipped } => {
+            Some(Recv::Lagged { skipped }) => {
                 self.dropped += skipped;
                 self.skipped += usize::try_from(skipped).unwrap();
                 self.lagged = true;
                 self.starts = self.resilient;
             }
-            Recv::Discontinuity(_) => {}
-            Recv::Frame(frame) => {
+            Some(Recv::Discontinuity(_)) => {}
+            Some(Recv::Frame(frame)) => {
                 let number = usize::try_from(number(&frame)).unwrap();
                 let (track, keyframe, config) = published.frames[number];
                 prop_assert_eq!((frame.track, frame.keyframe), (track, keyframe));
@@ -155,7 +153,7 @@ impl Follower {
                 }
                 self.next = Some(number + 1);
             }
-            Recv::Ended => prop_assert!(false, "an end"),
+            Some(Recv::Ended) => prop_assert!(false, "an end"),
         }
         prop_assert_eq!(self.subscription.missed(), self.dropped);
         Ok(true)
