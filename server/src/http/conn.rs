@@ -1,6 +1,5 @@
 //! One HTTP connection from its first byte to its last.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -129,8 +128,7 @@ pub(crate) async fn answer_on(
     let begun = AtomicBool::new(false);
     let service = service_fn(|request| {
         begun.store(true, Ordering::Relaxed);
-        let (dispatch, client) = (&dispatch, &client);
-        async move { Ok::<_, Infallible>(dispatch.answer(request, client).await) }
+        dispatch.answer(request, &client)
     });
     let mut builder = http1::Builder::new();
     builder

@@ -4,16 +4,18 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use rillcast_core::Subject;
-use rillcast_core::http::{Body, HttpRequest, RequestBody, Routes};
+use rillcast_core::http::{Body, HttpHandler, HttpRequest, RequestBody, Routes};
 use tower::ServiceExt;
 
 use super::body::{AnswerBody, Arriving, Fault};
@@ -49,18 +51,60 @@ impl Dispatch {
         }
     }
 
-    /// Answers one request.
-    pub(super) async fn answer(
-        &self,
+    /// Answers one request: at once, if that can be done without waiting.
+    pub(super) fn answer<'a>(
+        &'a self,
         request: Request<Incoming>,
+        client: &'a Client,
+    ) -> Answering<'a> {
+        let has_body = !request.body().is_end_stream();
+        match self.route(request, client) {
+            Route::Refused { head, answer } => {
+                let asked = (&head.method, head.uri.path());
+                Answering::now(self.finish(asked, has_body, client, Ok(answer)))
+            }
+            Route::Plugin {
+                handler,
+                mut request,
+                fault,
+            } => {
+                let answered = catch(|| handler.handle_now(&mut request));
+                if let Some(answer) = answered.transpose() {
+                    let answer = answer.map(|it| client.judged(it.map(AnswerBody::Plugin), fault));
+                    let asked = (&request.head.method, request.head.uri.path());
+                    return Answering::now(self.finish(asked, has_body, client, answer));
+                }
+                let (method, uri) = (request.head.method.clone(), request.head.uri.clone());
+                Answering::Later(Box::pin(async move {
+                    let answer = guarded(handler.handle(request)).await;
+                    let answer = answer.map(|it| client.judged(it.map(AnswerBody::Plugin), fault));
+                    self.finish((&method, uri.path()), has_body, client, answer)
+                }))
+            }
+            Route::Own { request, fault } => {
+                let (method, uri) = (request.method().clone(), request.uri().clone());
+                Answering::Later(Box::pin(async move {
+                    let answer = guarded(self.own.clone().oneshot(request)).await;
+                    let answer = answer.map(|answer| match answer {
+                        Ok(answer) => client.judged(answer.map(AnswerBody::Own), fault),
+                        Err(never) => match never {},
+                    });
+                    self.finish((&method, uri.path()), has_body, client, answer)
+                }))
+            }
+        }
+    }
+
+    /// What every answer has in common; `Err` is what a handler panicked with.
+    fn finish(
+        &self,
+        // Not the query: it may hold a token.
+        (method, path): (&Method, &str),
+        has_body: bool,
         client: &Client,
+        answer: Result<Response<AnswerBody>, String>,
     ) -> Response<AnswerBody> {
         let peer = client.peer;
-        let method = request.method().clone();
-        let has_body = !request.body().is_end_stream();
-        // Not the query: it may hold a token.
-        let path = request.uri().path().to_owned();
-        let answer = guarded(self.route(request, client)).await;
         let mut response = answer.unwrap_or_else(|panic| {
             tracing::error!(protocol = "http", %peer, path, %panic, "a handler panicked");
             own(Problem::new(
@@ -68,14 +112,13 @@ impl Dispatch {
                 "the server made a mistake; its log says more",
             ))
         });
-        if method == Method::HEAD {
+        if *method == Method::HEAD {
             behead(&mut response);
         }
         if has_body {
             // Behind a body that ends while its answer is still being sent, hyper
             // 1.12 puts the refusal of garbage into the midst of that answer.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+            response.headers_mut().insert(CONNECTION, CLOSE);
         }
         let status = response.status();
         self.stats.answered(status);
@@ -83,23 +126,29 @@ impl Dispatch {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>, client: &Client) -> Response<AnswerBody> {
+    /// Who answers; nothing of theirs runs yet.
+    fn route(&self, request: Request<Incoming>, client: &Client) -> Route {
+        let (head, incoming) = request.into_parts();
         let limits = &client.limits;
-        if target_size(request.uri()) > limits.target {
+        if target_size(&head.uri) > limits.target {
             let why = "the path with its query is longer than server.max_target_size";
-            return client.refuse(StatusCode::URI_TOO_LONG, TARGET, why);
+            let answer = client.refuse(StatusCode::URI_TOO_LONG, TARGET, why);
+            return Route::Refused { head, answer };
         }
-        let size = request.body().size_hint().lower();
+        let size = incoming.size_hint().lower();
         if size > u64::try_from(limits.body.size).unwrap_or(u64::MAX) {
-            return client.refuse(StatusCode::PAYLOAD_TOO_LARGE, BODY, BODY_TOO_LARGE);
+            let answer = client.refuse(StatusCode::PAYLOAD_TOO_LARGE, BODY, BODY_TOO_LARGE);
+            return Route::Refused { head, answer };
         }
         // RFC 9112 section 3.2.
-        let hosts = request.headers().get_all(HOST).iter().count();
-        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let hosts = head.headers.get_all(HOST).iter().count();
+        if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
             let detail = "a request of HTTP/1.1 needs exactly one Host header";
-            return own(Problem::new(StatusCode::BAD_REQUEST, detail));
+            let answer = own(Problem::new(StatusCode::BAD_REQUEST, detail));
+            return Route::Refused { head, answer };
         }
-        let path = request.uri().path();
+        let body = client.arriving(incoming);
+        let path = head.uri.path();
         let is_root = |root: &&str| {
             let rest = path.strip_prefix(*root);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -108,35 +157,72 @@ impl Dispatch {
             && !self.own_roots.iter().any(is_root)
             && let Some((handler, rest)) = self.routes.find(path)
         {
-            let path = rest.to_owned();
-            let (head, incoming) = request.into_parts();
-            let (body, fault) = match client.arriving(incoming) {
+            let (body, fault) = match body {
                 None => (RequestBody::empty(), None),
                 Some((body, fault)) => (RequestBody::new(body), Some(fault)),
             };
-            let mut request = HttpRequest {
+            let request = HttpRequest {
+                path: rest.to_owned(),
                 head,
-                path,
                 peer: Some(client.peer),
                 body,
             };
-            let answer = match handler.handle_now(&mut request) {
-                Some(answer) => answer,
-                None => handler.handle(request).await,
+            return Route::Plugin {
+                handler,
+                request,
+                fault,
             };
-            return client.judged(answer.map(AnswerBody::Plugin), fault);
         }
-        let (head, incoming) = request.into_parts();
-        let (body, fault) = match client.arriving(incoming) {
+        let (body, fault) = match body {
             None => (axum::body::Body::empty(), None),
             Some((body, fault)) => (axum::body::Body::new(body), Some(fault)),
         };
         let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(Peer(client.peer));
-        let answered: Result<_, Infallible> = self.own.clone().oneshot(request).await;
-        match answered {
-            Ok(response) => client.judged(response.map(AnswerBody::Own), fault),
-            Err(never) => match never {},
+        Route::Own { request, fault }
+    }
+}
+
+/// Who answers a request, with what they are given.
+enum Route {
+    /// Nobody: it is refused here.
+    Refused {
+        head: Parts,
+        answer: Response<AnswerBody>,
+    },
+    Plugin {
+        handler: Arc<dyn HttpHandler>,
+        request: HttpRequest,
+        fault: Option<Fault>,
+    },
+    Own {
+        request: Request<axum::body::Body>,
+        fault: Option<Fault>,
+    },
+}
+
+/// The future of an answer, which most often is there already.
+pub(super) enum Answering<'a> {
+    Now(Option<Response<AnswerBody>>),
+    Later(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send + 'a>>),
+}
+
+impl Answering<'_> {
+    const fn now(response: Response<AnswerBody>) -> Self {
+        Self::Now(Some(response))
+    }
+}
+
+impl Future for Answering<'_> {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            // Nobody polls a future again that was ready.
+            Self::Now(response) => response
+                .take()
+                .map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
+            Self::Later(response) => response.as_mut().poll(cx).map(Ok),
         }
     }
 }
@@ -174,11 +260,12 @@ impl Client {
     ) -> Response<AnswerBody> {
         self.complain(offence, why);
         let mut response = own(Problem::new(status, why));
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+        response.headers_mut().insert(CONNECTION, CLOSE);
         response
     }
 }
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 const BODY_TOO_LARGE: &str = "the request's body is larger than server.max_body_size";
 
@@ -220,16 +307,19 @@ fn behead(response: &mut Response<AnswerBody>) {
 /// Awaits `answer`; a panic in it ends the answer and nothing else.
 async fn guarded<T>(answer: impl Future<Output = T>) -> Result<T, String> {
     let mut answer = std::pin::pin!(answer);
-    std::future::poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-                Poll::Ready(Err(text.unwrap_or("no message").to_owned()))
-            }
-        },
-    )
+    std::future::poll_fn(|cx| match catch(|| answer.as_mut().poll(cx)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
     .await
+}
+
+/// What `work` returns, or what it panicked with.
+fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("no message").to_owned()
+    })
 }
