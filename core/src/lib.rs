@@ -26,6 +26,7 @@ mod track;
 mod units;
 mod viewers;
 mod watched;
+mod woken;
 mod worker;
 
 pub use admission::{Admission, Place, Refusal, Subject, network};
@@ -53,6 +54,7 @@ pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, Vi
 pub use units::{BitRate, ByteSize, HumanDuration, UnitError};
 pub use viewers::Viewers;
 pub use watched::Watched;
+pub use woken::Woken;
 pub use worker::StreamWorker;
 
 /// What the macros of this crate expand to; no part of its interface.

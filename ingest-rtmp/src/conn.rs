@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use rillcast_core::{
     Admission, CloseReason, Credentials, Denied, IngestContext, Publish, PublishError,
-    PublishRefused, Subject,
+    PublishRefused, Subject, Woken,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,7 +20,6 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::proto::{Event, Farewell, PublishRequest, Refused, Rejection, Session, SessionError};
 use crate::to_bus::{Counts, Stop, ToBus};
-use crate::woken::Woken;
 
 /// How long a peer has to read the last words, after which it is cut off.
 const LINGER: Duration = Duration::from_secs(1);

@@ -17,7 +17,6 @@ mod listener;
 mod plugin;
 pub mod proto;
 mod to_bus;
-mod woken;
 
 pub use config::Config;
 pub use error::{BindError, ConfigError};

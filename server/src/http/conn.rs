@@ -11,8 +11,8 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBuf, Write};
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use rillcast_core::{Admission, Subject};
+use hyper_util::rt::TokioIo;
+use rillcast_core::{Admission, Subject, Woken};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use super::body::BodyLimits;
 use super::dispatch::Dispatch;
 use super::io::Socket;
 use super::stats::HttpStats;
+use super::timer::IdleTimer;
 use crate::config::ServerConfig;
 
 /// What one client may take of time and memory, from `[server]`.
@@ -112,7 +113,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     tune(&stream);
-    let socket = Socket::new(stream, client.limits.write, stats);
+    let socket = TokioIo::new(Socket::new(stream, client.limits.write, stats));
     answer_on(socket, client, dispatch, stop).await;
 }
 
@@ -130,10 +131,13 @@ pub(crate) async fn answer_on(
         begun.store(true, Ordering::Relaxed);
         dispatch.answer(request, &client)
     });
+    let timer = IdleTimer::new();
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(timer.clone())
         .header_read_timeout(idle)
+        // Who looks whether the client is there is the socket.
+        .half_close(true)
         .max_header_size(client.limits.head_size)
         .max_buf_size(client.limits.head_size.max(BUFFER));
     // hyper's own bound, which costs nothing; another one costs an allocation
@@ -142,29 +146,37 @@ pub(crate) async fn answer_on(
         builder.max_headers(client.limits.headers);
     }
     let mut connection = builder.serve_connection(socket, service);
-    let mut asked = pin!(stop.cancelled());
+    // Both rarely have anything to say.
+    let mut asked = Woken::new(Box::pin(async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = timer.keep(idle) => {}
+        }
+    }));
     let mut late = pin!(tokio::time::sleep(head));
     let ended = poll_fn(|cx| {
+        if Pin::new(&mut asked).poll(cx).is_ready() {
+            return Poll::Ready(Ended::Not);
+        }
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(Ended::By(ended));
         }
-        if begun.load(Ordering::Relaxed) {
-            return Poll::Ready(Ended::Not);
+        // From the first request on the timer of its head is out of the way.
+        if !begun.load(Ordering::Relaxed) && late.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ended::HeadTimeout);
         }
-        if asked.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ended::Not);
-        }
-        late.as_mut().poll(cx).map(|()| Ended::HeadTimeout)
+        Poll::Pending
     });
-    // From the first request on the timer of its head is out of the way.
     let ended = match ended.await {
-        Ended::Not => tokio::select! {
-            ended = &mut connection => Ended::By(ended),
-            () = asked => {
-                Pin::new(&mut connection).graceful_shutdown();
-                Ended::By((&mut connection).await)
-            }
-        },
+        Ended::Not => {
+            Pin::new(&mut connection).graceful_shutdown();
+            let mut keep = Woken::new(Box::pin(timer.keep(idle)));
+            let rest = poll_fn(|cx| {
+                let _ = Pin::new(&mut keep).poll(cx);
+                Pin::new(&mut connection).poll(cx)
+            });
+            Ended::By(rest.await)
+        }
         ended => ended,
     };
     let too_late = match &ended {
@@ -222,7 +234,7 @@ const MOST_UNHEARD: usize = 1 << 20;
 enum Ended {
     By(hyper::Result<()>),
     HeadTimeout,
-    /// A request is there, or the server wants to end.
+    /// The server wants to end.
     Not,
 }
 

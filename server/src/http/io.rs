@@ -1,4 +1,4 @@
-//! A socket that gives up on a client which takes nothing.
+//! A socket that gives up on a client which takes nothing, or has left.
 //!
 //! A viewer that stalls holds its segment and a place among the connections;
 //! TCP itself would wait for minutes.
@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -18,22 +17,25 @@ use super::stats::{HttpStats, add};
 
 /// A connection's socket, with the write-progress time-out.
 pub(super) struct Socket {
-    inner: TokioIo<TcpStream>,
+    inner: TcpStream,
     patience: Duration,
     stats: Arc<HttpStats>,
     /// Armed while a write waits for the client.
     deadline: Pin<Box<Sleep>>,
     waiting: bool,
+    /// It was read that no more will come.
+    ended: bool,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, patience: Duration, stats: Arc<HttpStats>) -> Self {
         Self {
-            inner: TokioIo::new(stream),
+            inner: stream,
             patience,
             stats,
             deadline: Box::pin(tokio::time::sleep(patience)),
             waiting: false,
+            ended: false,
         }
     }
 
@@ -67,17 +69,22 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.ended = buf.filled().len() == before;
+        }
+        read
     }
 }
 
-impl Write for Socket {
+impl AsyncWrite for Socket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -87,8 +94,27 @@ impl Write for Socket {
         self.judge(cx, written)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+    /// There is nothing to flush, but hyper comes here whenever it is polled:
+    /// so a client that leaves while its answer is being made is noticed here.
+    ///
+    /// hyper would notice it too, by reading, for which it needs a new buffer
+    /// for each request; `half_close` keeps it from that. A look takes no system
+    /// call unless something has come.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        let mut look = ReadBuf::new(&mut byte);
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        match self.inner.poll_peek(cx, &mut look) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the client has left",
+            ))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // What has come is read when the answer is sent.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rillcast_core::{Admission, Placement, Threads};
+use rillcast_core::{Admission, Placement, Threads, Woken};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -207,7 +207,7 @@ impl Acceptor {
         let client = Client::new(peer, self.limits, self.admission.clone());
         let dispatch = Arc::clone(&self.dispatch);
         let (stats, stop) = (Arc::clone(&self.stats), self.stop.clone());
-        let kill = self.kill.clone();
+        let kill = Woken::new(Box::pin(self.kill.clone().cancelled_owned()));
         let connection = async move {
             let run = async {
                 match TcpStream::from_std(stream) {
@@ -217,7 +217,7 @@ impl Acceptor {
             };
             tokio::select! {
                 () = run => {}
-                () = kill.cancelled() => {}
+                () = kill => {}
             }
             drop((open, place));
         };

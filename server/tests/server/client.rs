@@ -70,6 +70,12 @@ impl Client {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Sends and says that no more will come.
+    pub(crate) async fn send_last(&mut self, bytes: &[u8]) {
+        self.send(bytes).await;
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Sends what a server may not want any more; false if it does not.
     pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()

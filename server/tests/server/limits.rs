@@ -185,3 +185,31 @@ impl Egress for NeverUp {
         Err("cannot".into())
     }
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_is_not_answered_any_more() {
+    let fixture = start("").await;
+    let mut held = Client::connect(fixture.http).await;
+    held.send(b"GET /probe/held HTTP/1.1\r\nHost: h\r\n\r\n")
+        .await;
+    until(fixture.http, "/probe/begun", |begun| begun.text() == "1").await;
+    drop(held);
+    // Nobody opened the gate: the one that is left is that which asks.
+    until(fixture.http, "/metrics", |metrics| {
+        metrics.text().contains("rillcast_http_connections 1\n")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_sends_no_more_is_answered_what_was_asked() {
+    let fixture = start("").await;
+    for path in ["/probe/slices", "/healthz"] {
+        let mut client = Client::connect(fixture.http).await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.send_last(head.as_bytes()).await;
+        let answer = client.answer(false).await;
+        assert_eq!((answer.status, answer.complete), (200, true), "{path}");
+        assert_eq!(client.closed().await, b"");
+    }
+}

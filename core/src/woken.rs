@@ -1,6 +1,7 @@
 //! A future beside others in one task that is polled only when it was woken
 //! itself: [`Woken`].
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 ///
 /// A connection waits for a handful of things at once, and is woken for its
 /// socket some hundred times a second: each time, `select!` would ask all the
-/// others as well. What this holds is asked when one of them wants to be.
-pub(crate) struct Woken<F: ?Sized> {
+/// others as well. What this holds is asked when it wants to be.
+pub struct Woken<F: ?Sized> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
     /// The bell, as the future sees it.
@@ -27,7 +28,9 @@ struct Bell {
 }
 
 impl<F: Future + ?Sized> Woken<F> {
-    pub(crate) fn new(future: Pin<Box<F>>) -> Self {
+    /// Polls `future` the first time, and whenever it was woken since.
+    #[must_use]
+    pub fn new(future: Pin<Box<F>>) -> Self {
         let bell = Arc::new(Bell {
             // Nobody wakes what was never polled.
             rung: AtomicBool::new(true),
@@ -39,6 +42,15 @@ impl<F: Future + ?Sized> Woken<F> {
             bell,
             task: Waker::noop().clone(),
         }
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Woken<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rung = self.bell.rung.load(Ordering::Relaxed);
+        f.debug_struct("Woken")
+            .field("rung", &rung)
+            .finish_non_exhaustive()
     }
 }
 
