@@ -115,12 +115,13 @@ impl Good {
         &self.seen
     }
 
-    /// Fails if a publisher has failed or a viewer saw a fault.
+    /// Fails if a publisher has failed, or a viewer saw a fault since the last call.
     pub(crate) fn check(&self) -> Result {
         if self.publisher.failed() {
             return Err(Error::new("a good publisher has failed"));
         }
-        let faults = self.seen.faults();
+        // Each is told once, of the attack that it came with.
+        let faults = std::mem::take(&mut *lock(&self.seen.faults));
         if faults.is_empty() {
             return Ok(());
         }
@@ -170,10 +171,6 @@ impl Seen {
             of(&self.segments),
             of(&self.playlists)
         )
-    }
-
-    fn faults(&self) -> Vec<String> {
-        lock(&self.faults).clone()
     }
 
     fn fault(&self, text: String) {

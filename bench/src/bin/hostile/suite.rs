@@ -1,7 +1,7 @@
 //! The run: baseline, each attack, all at once, calm, verdict.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rillcast_bench::{Clip, Error, Result, Rillcast, Table};
@@ -140,8 +140,8 @@ struct Field<'a> {
     good: &'a Good,
     arena: Arena,
     hostile: &'a Handle,
-    /// The good streams as they were before.
-    healthy: Streams,
+    /// The good streams as they were when they were looked at last.
+    healthy: Mutex<Streams>,
 }
 
 /// The begin of a row.
@@ -226,7 +226,7 @@ pub(crate) async fn run(options: &Options, hostile: &Handle) -> Result {
         good: &good,
         arena,
         hostile,
-        healthy,
+        healthy: Mutex::new(healthy),
     };
     let chosen: Vec<(u8, &Attack)> = (1..)
         .zip(ALL)
@@ -394,22 +394,20 @@ impl Field<'_> {
         Err(Error::new(failed.join("; ")))
     }
 
-    /// What is wrong on the good side.
+    /// What has gone wrong on the good side since the last look.
     async fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if let Err(error) = self.good.check() {
             faults.push(error.to_string());
         }
         match healthy(self.server).await {
-            Ok(now) if now == self.healthy => {}
             Ok(now) => {
-                let changed = self
-                    .healthy
-                    .iter()
-                    .find(|(key, was)| now.get(*key) != Some(*was));
-                let (key, was) = changed.unzip();
-                let is = key.and_then(|key| now.get(key));
-                faults.push(format!("{key:?} was {was:?}, and is {is:?}"));
+                let mut before = self.healthy.lock().unwrap_or_else(PoisonError::into_inner);
+                let changed = before.iter().find(|(key, was)| now.get(*key) != Some(*was));
+                if let Some((key, was)) = changed {
+                    faults.push(format!("{key} was {was:?}, and is {:?}", now.get(key)));
+                }
+                *before = now;
             }
             Err(error) => faults.push(error.to_string()),
         }
