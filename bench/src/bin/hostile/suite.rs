@@ -462,7 +462,7 @@ fn judge(rows: &[Row], baseline: Cadence, lines: &Lines) -> Vec<String> {
             faults.push(format!("{}: {error}", row.name));
         }
         let p99 = row.cadence.p99.saturating_sub(row.cadence.own);
-        let most = baseline.p99 * 2 * row.slowed / 100;
+        let most = baseline.p99 * 2 * row.slowed.min(MOST_SLOWED) / 100;
         if row.cadence.samples >= FEWEST && p99 >= most {
             faults.push(format!(
                 "{}: the p99 of the part cadence is {p99:.0?}, at rest {:.0?}, and {most:.0?} \
@@ -556,6 +556,10 @@ const PUBLISHES: usize = 60;
 /// time leaves its mark: 1,000 idle connections some 20 MB. The same again finds
 /// room in it. A leak of what one connection needs (15 KB) would add as much.
 const RESIDENT_SLACK: u64 = 8 << 20;
+
+/// The most that a busy machine may excuse, in percent. One that is stopped waits
+/// for a processor as well.
+const MOST_SLOWED: u32 = 1_000;
 
 /// Fewer parts have no p99.
 const FEWEST: usize = 100;
