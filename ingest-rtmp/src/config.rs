@@ -102,8 +102,13 @@ read_buffer = \"64KiB\"
                 usize::MAX,
             ),
             // Protocol control, commands, metadata, audio and video.
-            ("max_chunk_streams", self.max_chunk_streams, 8, 65_598),
-            ("max_partial_messages", self.max_partial_messages, 4, 65_598),
+            ("max_chunk_streams", self.max_chunk_streams, 8, MOST_STREAMS),
+            (
+                "max_partial_messages",
+                self.max_partial_messages,
+                4,
+                MOST_STREAMS,
+            ),
             // A property of the command object, and of metadata behind it.
             (
                 "max_amf_depth",
@@ -222,6 +227,11 @@ impl Default for Config {
     }
 }
 
+/// Chunk streams are found one after the other, which is the quickest way among
+/// the few that encoders use; a peer that uses tens of thousands would hold its
+/// thread up.
+const MOST_STREAMS: usize = 1_024;
+
 /// Longer waits are a mistake in the unit.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
@@ -270,6 +280,7 @@ mod tests {
             ("max_connections = 0", "max_connections"),
             ("max_connections_per_address = 0", "at least 1"),
             ("max_chunk_streams = 2", "max_chunk_streams"),
+            ("max_chunk_streams = 20000", "1024"),
             ("max_partial_messages = 1", "max_partial_messages"),
             ("max_amf_depth = 65", "at most 64"),
             ("max_amf_depth = 2", "max_amf_depth"),
