@@ -18,6 +18,7 @@
 mod chain;
 mod config;
 mod configs;
+pub(crate) mod doors;
 mod handle;
 pub(crate) mod life;
 pub(crate) mod memory;

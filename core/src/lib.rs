@@ -15,6 +15,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
+mod interest;
 mod key;
 mod plugin;
 mod registry;
@@ -38,6 +39,7 @@ pub use bus::{
     Takeover, TrackQos, WeakStreamHandle,
 };
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
+pub use interest::Interest;
 pub use key::{KeyError, StreamKey};
 pub use plugin::{
     BoxError, Egress, EgressContext, FaultyKey, Host, Ingest, IngestContext, Limits, PluginEntry,

@@ -1,16 +1,20 @@
 //! Workers: consumers of a stream that belong to it and not to whoever asked first.
 
 use std::any::type_name;
-use std::future::pending;
+use std::future::poll_fn;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
+use crate::Interest;
+use crate::bus::doors::Door;
 use crate::bus::{Recv, ResilientSubscription, StreamHandle};
-use crate::sync::{Relaxed, now};
+use crate::sync::{Arc, Relaxed, now};
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +33,12 @@ pub trait StreamWorker: Send + 'static {
     /// after every call.
     fn deadline(&self) -> Option<Instant> {
         None
+    }
+
+    /// What it is to be woken for; asked when it has read all there is. What
+    /// comes meanwhile waits for it, 64 entries at most.
+    fn interest(&self) -> Interest {
+        Interest::everything()
     }
 
     /// The time that [`deadline`](Self::deadline) named has come.
@@ -68,48 +78,82 @@ async fn run<W: StreamWorker>(
         worker: Some(worker),
         handle,
     };
+    let door = Place::new(&guarded.handle);
     let mut sleep = Box::pin(sleep_until(TokioInstant::now()));
     loop {
-        let Some(deadline) = guarded.call(|worker| worker.deadline()) else {
-            return;
-        };
-        let timer = async {
-            match deadline {
-                Some(at) => {
-                    let at = TokioInstant::from_std(at);
-                    if sleep.deadline() != at {
-                        sleep.as_mut().reset(at);
-                    }
-                    sleep.as_mut().await;
-                }
-                None => pending().await,
-            }
-        };
-        // Frames first: a deadline that has passed meanwhile is still passed
-        // after them, and most are moved on by a frame.
-        let recv = tokio::select! {
-            biased;
-            recv = subscription.recv() => recv,
-            () = timer => {
-                guarded.call(|worker| worker.on_deadline(now()));
-                continue;
-            }
-        };
-        if !guarded.hand(recv) {
-            return;
-        }
-        let mut batch = 1;
-        while batch < BATCH
-            && let Some(recv) = subscription.try_recv()
-        {
+        let mut batch = 0;
+        while let Some(recv) = subscription.try_recv() {
             if !guarded.hand(recv) {
                 return;
             }
             batch += 1;
+            if batch == BATCH {
+                yield_now().await;
+                batch = 0;
+            }
         }
-        if batch == BATCH {
-            yield_now().await;
+        let wants = guarded.call(|worker| (worker.deadline(), worker.interest()));
+        let Some((deadline, interest)) = wants else {
+            return;
+        };
+        poll_fn(|cx| {
+            door.wait(cx.waker(), interest);
+            Poll::Ready(())
+        })
+        .await;
+        // What came before this knocked at no door.
+        if let Some(recv) = subscription.try_recv() {
+            if !guarded.hand(recv) {
+                return;
+            }
+            continue;
         }
+        if let Some(at) = deadline {
+            let at = TokioInstant::from_std(at);
+            if sleep.deadline() != at {
+                sleep.as_mut().reset(at);
+            }
+        }
+        let late = poll_fn(|cx| match deadline {
+            _ if !door.is_waiting() => Poll::Ready(false),
+            Some(_) => sleep.as_mut().poll(cx).map(|()| true),
+            None => Poll::Pending,
+        });
+        if !late.await {
+            continue;
+        }
+        // Frames first: a deadline that has passed meanwhile is still passed
+        // after them, and most are moved on by a frame.
+        if let Some(recv) = subscription.try_recv() {
+            if !guarded.hand(recv) {
+                return;
+            }
+        } else {
+            guarded.call(|worker| worker.on_deadline(now()));
+        }
+    }
+}
+
+/// A worker's door, for as long as the worker lives.
+struct Place(Arc<Door>, StreamHandle);
+
+impl Place {
+    fn new(handle: &StreamHandle) -> Self {
+        Self(handle.stream.doors.add(), handle.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.1.stream.doors.remove(&self.0);
+    }
+}
+
+impl Deref for Place {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.0
     }
 }
 
@@ -131,7 +175,8 @@ impl<W: StreamWorker> Guarded<W> {
         result.ok()
     }
 
-    /// Hands on what comes next; false if the worker wants no more of it.
+    /// Hands on what comes next; false if nothing comes after it, or the worker
+    /// wants no more of it.
     fn hand(&mut self, recv: Recv<'_>) -> bool {
         let ended = matches!(recv, Recv::Ended);
         self.call(|worker| worker.on_recv(recv, now())).is_some() && !ended

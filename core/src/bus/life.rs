@@ -211,6 +211,7 @@ impl Stream {
 
         // First the end, then the wake-up: whoever wakes finds it.
         self.wake.wake();
+        self.doors.open();
         close(&self.control.load(), reason);
         self.ended.store(Arc::new(Some(reason)));
         if let Some(runtime) = Handle::try_current().ok().or_else(|| self.runtime.clone()) {

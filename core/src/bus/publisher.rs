@@ -92,6 +92,7 @@ impl Publisher {
     pub fn publish_frame(&mut self, frame: Frame) -> Result<usize, Closed> {
         let now = now();
         self.keep_pace(frame.payload.len(), now)?;
+        let (track, dts, keyframe) = (frame.track, frame.dts, frame.keyframe);
         let stream = &*self.stream;
         let mut writer = stream.writer.lock();
         writer.check(self.epoch)?;
@@ -100,6 +101,7 @@ impl Publisher {
         let put = stream.observer.is_some().then(|| writer.last());
         drop(writer);
         stream.wake.wake();
+        stream.doors.frame(track, dts, keyframe);
         if let Some((block, index)) = put
             && let Some(Entry::Frame { frame, .. }) = block.get(index)
         {
@@ -182,6 +184,7 @@ impl Publisher {
         let truncated = writer.take_truncated();
         drop(writer);
         self.stream.wake.wake();
+        self.stream.doors.open();
         self.tell_truncated(truncated);
         Ok(result)
     }

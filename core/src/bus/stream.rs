@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::chain::{Block, Join, Point};
 use super::config::BusConfig;
 use super::configs::Configs;
+use super::doors::Doors;
 use super::memory::{Budget, Gauge};
 use super::metadata::StreamMetadata;
 use super::observer::Watcher;
@@ -43,6 +44,7 @@ pub(crate) struct Stream {
     /// The sequence number behind the last entry that was published.
     published: AtomicU64,
     pub(crate) wake: WakeSet,
+    pub(crate) doors: Doors,
     pub(crate) readers: Readers,
 
     // What the publisher writes.
@@ -114,6 +116,7 @@ impl Stream {
             closed: AtomicBool::new(false),
             published: AtomicU64::new(0),
             wake: WakeSet::new(),
+            doors: Doors::new(),
             readers: Readers::default(),
             writer: Mutex::new(writer),
             last_frame: AtomicU64::new(0),

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 use super::StreamWorker;
 use crate::sync::{Arc, Mutex, now};
 use crate::{
-    BusConfig, ByteSize, Codec, Frame, HumanDuration, MediaParams, PublishRequest, Publisher, Recv,
-    Registry, Timescale, Track, TrackId, VideoParams,
+    BusConfig, ByteSize, Codec, Frame, HumanDuration, Interest, MediaParams, PublishRequest,
+    Publisher, Recv, Registry, Timescale, Track, TrackId, VideoParams,
 };
 
 fn request() -> PublishRequest {
@@ -140,4 +140,68 @@ async fn a_worker_keeps_up_with_a_flood() {
     let lines = lines.lock();
     let frames = lines.iter().filter(|line| line.starts_with('V')).count();
     assert_eq!(frames, 10_000);
+}
+
+/// Wants each tenth frame, and writes down when it was asked what it wants.
+struct Patient {
+    notes: Notes,
+    next: i64,
+}
+
+impl StreamWorker for Patient {
+    fn on_recv(&mut self, recv: Recv<'_>, now: Instant) {
+        if let Recv::Frame(frame) = &recv {
+            self.next = frame.dts / 36_000 * 36_000 + 36_000;
+        }
+        self.notes.on_recv(recv, now);
+    }
+
+    fn interest(&self) -> Interest {
+        self.notes.lines.lock().push("-".to_owned());
+        Interest::everything().in_track_from(TrackId(0), self.next, false)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_woken_for_what_is_of_interest_and_given_all_of_it() {
+    let registry = Registry::default();
+    let mut publisher = registry.publish(request()).unwrap();
+    let lines = Arc::default();
+    publisher.handle().attach_worker(Patient {
+        notes: notes(&lines, -1),
+        next: 0,
+    });
+    for number in 0..23 {
+        put(&mut publisher, number..number + 1);
+        sleep(Duration::from_millis(1)).await;
+    }
+    let took = lines.lock().join(" ");
+    let want = "V0 - V1 V2 V3 V4 V5 V6 V7 V8 V9 V10 - V11 V12 V13 V14 V15 V16 V17 V18 V19 V20 -";
+    assert_eq!(took, want);
+    // Whatever is no frame wakes it, and so does the end.
+    publisher.publish_track(video()).unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert!(lines.lock().join(" ").ends_with("V20 - V21 V22 t0 -"));
+    put(&mut publisher, 23..24);
+    registry.shutdown();
+    registry.drained().await;
+    assert!(lines.lock().join(" ").ends_with("t0 - V23 Ended dropped"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_and_a_heap_of_frames_wake_a_worker_too() {
+    let registry = Registry::default();
+    let mut publisher = registry.publish(request()).unwrap();
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    publisher.handle().attach_worker(Patient {
+        notes: notes(&lines, -1),
+        next: i64::MAX,
+    });
+    sleep(Duration::from_millis(1)).await;
+    put(&mut publisher, 1..64);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(lines.lock().join(" "), "-", "nothing of interest yet");
+    put(&mut publisher, 64..65);
+    sleep(Duration::from_millis(1)).await;
+    assert!(lines.lock().join(" ").ends_with("V64 -"));
 }

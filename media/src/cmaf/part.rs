@@ -92,6 +92,15 @@ impl PartCutter {
         self.end
     }
 
+    /// The least decode time of a next frame with which the open part is full.
+    pub(super) fn next_full(&self) -> i64 {
+        let stated = self.pending.as_ref().and_then(|frame| frame.duration);
+        let stated = stated.map_or(0, |duration| u64::from(duration.get()));
+        let typical = self.rule.typical.max(stated);
+        let start = self.end.saturating_sub_unsigned(self.draft.duration);
+        start.saturating_add_unsigned(self.rule.target.saturating_sub(typical))
+    }
+
     /// The bytes of the open part and the pending frame.
     pub(super) fn bytes(&self) -> u64 {
         self.draft.bytes + self.pending.as_ref().map_or(0, length)

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rillcast_core::{
-    Discontinuity, DiscontinuityCause, Frame, MediaKind, StreamKey, Timescale, Track,
+    Discontinuity, DiscontinuityCause, Frame, Interest, MediaKind, StreamKey, Timescale, Track,
 };
 
 use super::config::CmafConfig;
@@ -179,6 +179,31 @@ impl Segmenter {
             Phase::Cutting if self.ended.is_none() => self.next_stall(),
             _ => None,
         }
+    }
+
+    /// The frames that may make a difference to viewers: those that complete a
+    /// part. Others can wait until one of these comes.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        let everything = Interest::everything();
+        if !matches!(self.phase, Phase::Cutting) || self.ended.is_some() || !self.late.is_empty() {
+            return everything;
+        }
+        let mut interest = everything;
+        for (index, track) in self.tracks.iter().enumerate() {
+            let video = track.kind == MediaKind::Video;
+            // Keyframes apart, this is when the leading track ends a segment.
+            let longest = match self.lead.index == Some(index) {
+                true if video => self.target,
+                true => self.config.segment_duration.0,
+                false => Duration::MAX,
+            };
+            match track.next_part(longest) {
+                Some(dts) => interest = interest.in_track_from(track.id, dts, video),
+                None => return everything,
+            }
+        }
+        interest
     }
 
     /// Time has passed without a frame.

@@ -246,6 +246,23 @@ impl TrackCutter {
         self.stalled || self.unusable || self.needs_key
     }
 
+    /// The decode time from which on a frame may complete a part, or the open
+    /// segment, which may be as long as `segment`; `None` if any frame may make
+    /// a difference.
+    pub(super) fn next_part(&self, segment: Duration) -> Option<i64> {
+        let open = self.open.as_ref()?;
+        let usual = self.changed.is_none()
+            && self.cuts.is_empty()
+            && !(self.stalled || self.needs_key || self.fresh || self.unusable);
+        let typical = i64::try_from(self.cutter.rule.typical).unwrap_or(i64::MAX);
+        let segment = self.track.timescale.from_duration(segment);
+        let full = open.start.saturating_add(segment).saturating_sub(typical);
+        let dts = self.cutter.next_full().min(full);
+        // What waits for the leading track completes a part when that passes it.
+        let passed = self.waiting.back().is_some_and(|last| last.dts >= dts);
+        (usual && !passed).then_some(dts)
+    }
+
     /// Whether the current segment has begun.
     pub(super) const fn is_open(&self) -> bool {
         self.open.is_some()

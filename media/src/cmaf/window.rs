@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rillcast_core::{Recv, StreamHandle, StreamKey, StreamWorker, Watched};
+use rillcast_core::{Interest, Recv, StreamHandle, StreamKey, StreamWorker, Watched};
 
 use super::config::CmafConfig;
 use super::measure::WallClock;
@@ -133,6 +133,7 @@ impl Slot {
             packager: Mutex::new(Some(Packager {
                 segmenter,
                 window: Arc::clone(&window),
+                last: None,
             })),
             window,
         }
@@ -152,9 +153,25 @@ impl Slot {
 struct Packager {
     segmenter: Segmenter,
     window: Arc<Window>,
+    /// The time of the last call.
+    last: Option<Instant>,
 }
 
 impl Packager {
+    /// When a frame came that may have waited for others to be of interest: a
+    /// track stalls so long after its last frame and not after it was read.
+    fn came(&mut self, received: Instant, now: Instant) -> Instant {
+        let earliest = now.checked_sub(LONGEST_WAIT).unwrap_or(now);
+        let earliest = self.last.map_or(earliest, |last| last.max(earliest));
+        let at = received.clamp(earliest.min(now), now);
+        self.at(at)
+    }
+
+    fn at(&mut self, now: Instant) -> Instant {
+        self.last = Some(now);
+        now
+    }
+
     /// Shows viewers what has changed.
     fn publish(&mut self) {
         let Some(snapshot) = self.segmenter.snapshot() else {
@@ -171,6 +188,10 @@ impl Packager {
 
 impl StreamWorker for Packager {
     fn on_recv(&mut self, recv: Recv<'_>, now: Instant) {
+        let now = match &recv {
+            Recv::Frame(frame) => self.came(frame.received, now),
+            _ => self.at(now),
+        };
         match recv {
             Recv::Frame(frame) => self.segmenter.frame(&frame, now),
             Recv::Track(track) => self.segmenter.track(track, now),
@@ -189,11 +210,20 @@ impl StreamWorker for Packager {
         self.segmenter.deadline()
     }
 
+    fn interest(&self) -> Interest {
+        self.segmenter.interest()
+    }
+
     fn on_deadline(&mut self, now: Instant) {
+        let now = self.at(now);
         self.segmenter.on_deadline(now);
         self.publish();
     }
 }
+
+/// What a frame says of its arrival is believed for so long: it waits for no
+/// longer than a part takes, and not every publisher tells the truth.
+const LONGEST_WAIT: Duration = Duration::from_millis(300);
 
 /// The windows of one registry: those of its live streams, and those of
 /// streams that have ended a while ago.
