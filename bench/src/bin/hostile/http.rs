@@ -145,3 +145,22 @@ fn unchunk<'a>(mut bytes: &'a [u8], body: &mut Vec<u8>) -> Option<&'a [u8]> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_cut_where_they_end() {
+        let said = read(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc\
+              HTTP/1.1 206 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n\
+              HTTP/1.1 400 Bad\r\n\r\nHTTP/1.1 200 OK\r\nContent-Le",
+        );
+        assert_eq!(said.statuses(), [200, 206, 400]);
+        let bodies: Vec<&[u8]> = said.answers.iter().map(|it| it.body.as_slice()).collect();
+        assert_eq!(bodies, [&b"abc"[..], b"de", b""]);
+        assert_eq!(said.rest, 27);
+        assert_eq!(said.answers[0].header("content-length"), Some("3"));
+    }
+}

@@ -87,3 +87,35 @@ impl Lines {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(text: &str) -> Lines {
+        let mut lines = Lines::default();
+        for line in text.lines() {
+            lines.count(&serde_json::from_str(line).unwrap(), line);
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_are_counted_by_offender_and_class() {
+        let lines = count(
+            r#"{"level":"WARN","message":"refused: a","span":{"peer":"127.0.7.1:1"}}
+{"level":"WARN","message":"refused: b","span":{"peer":"127.0.7.1:2"}}
+{"level":"WARN","message":"refused: b","peer":"127.0.7.2:2"}
+{"level":"WARN","message":"broken","stream":"h7/x"}
+{"level":"INFO","message":"refused: b","span":{"peer":"127.0.8.1:2"}}
+{"level":"INFO","message":"stopping"}
+{"level":"ERROR","message":"panic: x","span":{"peer":"127.0.9.1:2"}}"#,
+        );
+        assert_eq!((lines.of(7), lines.of(8), lines.total()), (4, 1, 6));
+        assert_eq!((lines.unnamed.len(), lines.errors.len()), (1, 1));
+        let offences = lines.offences(|_, _| 1);
+        assert_eq!(offences.len(), 1, "{offences:?}");
+        assert!(offences[0].starts_with("2 lines \"refused\" of 127.0.7.1"));
+        assert!(lines.offences(|_, _| 2).is_empty());
+    }
+}

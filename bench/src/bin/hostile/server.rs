@@ -175,3 +175,44 @@ impl Scheduled {
         u32::try_from(percent).unwrap_or(u32::MAX).max(100)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_a_processor_slows() {
+        let sample = |ran, waited| Scheduled { ran, waited };
+        for (before, now, slowed) in [
+            (sample(0, 0), sample(100, 0), 100),
+            (sample(50, 20), sample(150, 120), 200),
+            (sample(0, 0), sample(0, 0), 100),
+            (sample(9, 9), sample(0, 0), 100),
+        ] {
+            assert_eq!(now.slowed(before), slowed);
+        }
+        let used = sample(1_000, 7).used(sample(500, 0), Duration::from_nanos(1_000));
+        assert_eq!(used, 50);
+    }
+
+    #[test]
+    fn what_is_above_is_named() {
+        let before = Level {
+            descriptors: 10,
+            media: 1_000,
+            http: 5,
+            streams: 20,
+            resident: 0,
+        };
+        assert!(before.above(&before).is_empty());
+        let now = Level {
+            streams: 21,
+            descriptors: 12,
+            media: 1_100,
+            ..before
+        };
+        let above = now.above(&before);
+        assert_eq!(above.len(), 2, "{above:?}");
+        assert!(above[0].contains("21 streams"), "{above:?}");
+    }
+}
