@@ -58,6 +58,8 @@ pub struct Segmenter {
     counters: Counters,
     ended: Option<Instant>,
     dirty: bool,
+    /// When the log was last told of a track that cannot be packaged.
+    warned: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,7 @@ impl Segmenter {
             counters: Counters::default(),
             ended: None,
             dirty: true,
+            warned: None,
         }
     }
 
@@ -281,6 +284,16 @@ impl Segmenter {
     /// the target duration.
     fn limit(&self) -> Duration {
         self.target + HARD_SLACK
+    }
+
+    /// Tells the log of a track that cannot be packaged: once a minute, since a
+    /// publisher can change its configuration with every message.
+    fn warn_of(&mut self, track: rillcast_core::TrackId, error: &fmp4::Error, now: Instant) {
+        let soon = |at| now.saturating_duration_since(at) < WARN_PERIOD;
+        if self.warned.is_none_or(|at| !soon(at)) {
+            self.warned = Some(now);
+            tracing::warn!(stream = %self.key, %track, %error, "a track cannot be packaged");
+        }
     }
 
     fn position(&self, id: rillcast_core::TrackId) -> Option<usize> {
@@ -492,6 +505,9 @@ const FIRST: Cut = Cut {
 /// A segment may be so much longer than the target duration at the very most:
 /// its EXTINF, rounded, must not be (RFC 8216 section 4.3.3.1).
 const HARD_SLACK: Duration = Duration::from_millis(450);
+
+/// A stream whose tracks cannot be packaged costs a line of the log in this time.
+const WARN_PERIOD: Duration = Duration::from_secs(60);
 
 /// How far the keyframes of two video tracks may be apart, in nanoseconds, to
 /// begin the same segment.

@@ -104,10 +104,8 @@ impl Segmenter {
         let configured = track.configure(changed);
         track.unusable = configured.is_err();
         if let Err(error) = configured {
-            tracing::warn!(
-                stream = %self.key, track = %track.id, %error,
-                "a track's new configuration cannot be packaged"
-            );
+            let id = track.id;
+            self.warn_of(id, &error, now);
         }
     }
 

@@ -68,7 +68,7 @@ impl Segmenter {
                 Some(self.tracks.len() - 1)
             }
             Err(error) => {
-                tracing::warn!(stream = %self.key, track = %id, %error, "a track cannot be packaged");
+                self.warn_of(id, &error, now);
                 None
             }
         }
