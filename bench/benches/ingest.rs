@@ -128,6 +128,7 @@ fn run(options: &Options, runtime: &Runtime) -> Result {
         "late ms",
     ]);
     let mut verdicts = Vec::new();
+    let mut before = vec![None; servers.len()];
     for count in options.streams.iter().map(|it| it.clamp(&1, &MOST_STREAMS)) {
         let mut all: Vec<Vec<Measured>> = servers.iter().map(|_| Vec::new()).collect();
         for _ in 0..options.rounds.max(1) {
@@ -146,8 +147,12 @@ fn run(options: &Options, runtime: &Runtime) -> Result {
             .zip(&all)
             .find(|(server, _)| matches!(server, Server::Nginx { .. }))
             .map(|(_, measured)| cpu(measured, *count));
-        for (server, measured) in servers.iter().zip(&all) {
+        for ((server, measured), before) in servers.iter().zip(&all).zip(&mut before) {
             report(server, measured, *count, nginx, &mut table, &mut verdicts);
+            let now = (*count, beside(measured));
+            if let Some(before) = before.replace(now) {
+                verdicts.extend(growth(server, before, now));
+            }
         }
     }
     println!("\n{table}");
@@ -306,6 +311,26 @@ fn measure(
     Ok(all)
 }
 
+/// What is held beside the windows, of all streams together.
+fn beside(measured: &[Measured]) -> f64 {
+    let each = measured.iter();
+    median(each.map(|it| float(it.memory.saturating_sub(it.held.window))))
+}
+
+/// What each stream more takes, without what the first one costs once.
+fn growth(
+    server: &Server,
+    (few, before): (usize, f64),
+    (many, now): (usize, f64),
+) -> Option<String> {
+    let more = many.checked_sub(few).filter(|more| *more > 0)?;
+    let megabytes = (now - before) / per(more) / 1e6;
+    matches!(server, Server::Rillcast { .. }).then(|| {
+        let name = server.name();
+        format!("{name}, from {few} to {many} streams: MB beside the window, each, {megabytes:.2}")
+    })
+}
+
 /// Percent of a processor for each stream.
 fn cpu(measured: &[Measured], count: usize) -> f64 {
     median(measured.iter().map(|it| it.spent.percent())) / per(count)
@@ -324,7 +349,7 @@ fn report(
     let cpu = cpu(measured, count);
     let ratio = nginx.map(|nginx| cpu / nginx);
     let window = a_stream(&|it| it.held.window);
-    let beside = a_stream(&|it| it.memory.saturating_sub(it.held.window));
+    let beside = beside(measured) / per(count);
     let rillcast = matches!(server, Server::Rillcast { .. });
     let kilobytes = |bytes: f64| format!("{:.0}", bytes / 1e3);
     let own = |text: String| if rillcast { text } else { String::new() };

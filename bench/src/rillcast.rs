@@ -1,5 +1,5 @@
-//! The server that is measured: a release build, as a process of its own, on
-//! ports that the system chose.
+//! The server that is measured: the build that is given out (profile `dist`), as
+//! a process of its own, on ports that the system chose.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -23,18 +23,18 @@ const START: Duration = Duration::from_secs(20);
 pub fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--locked"])
+        .args(["build", "--quiet", "--profile", "dist", "--locked"])
         .args(["-p", "rillcast-server"])
         .status()
         .map_err(Error::of("cargo"))?;
     if !status.success() {
         return Err(Error::new(format!("cargo build ended with {status}")));
     }
-    // A benchmark is built beside it, in `deps`.
+    // A benchmark is built in `release/deps`, two folders from the server's.
     let this = std::env::current_exe().map_err(Error::of("this program"))?;
     this.ancestors()
-        .nth(2)
-        .map(|folder| folder.join("rillcast"))
+        .nth(3)
+        .map(|folder| folder.join("dist").join("rillcast"))
         .filter(|binary| binary.exists())
         .ok_or_else(|| Error::new("the server was built, but where?"))
 }
