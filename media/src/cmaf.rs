@@ -7,6 +7,7 @@
 //! of MEDIA.md sections 3 to 5, and [`check`] tells whether a snapshot keeps
 //! them.
 
+mod budget;
 mod check;
 mod config;
 mod listing;

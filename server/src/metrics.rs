@@ -20,6 +20,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use rillcast_core::{Lifecycle, PluginState, Qos, StreamHandle, Viewers};
+use rillcast_media::cmaf;
 
 use crate::app::App;
 use crate::http::{HttpStats, get};
@@ -50,6 +51,11 @@ impl Collector for Scrape {
         let streams = self.0.registry().list();
         let streams: Vec<Sample> = streams.iter().map(Sample::of).collect();
         totals(&streams, &mut families)?;
+        families.gauge(
+            "window_memory_reserved_bytes",
+            "Taken of cmaf.total_memory, by windows of ended streams too",
+            self.0.registry().shared(cmaf::Store::new).reserved(),
+        )?;
         families.counter(
             "bitrate_cuts",
             "Streams ended because more was sent than limits.bitrate_cut allows",

@@ -7,8 +7,15 @@ use rillcast_core::{ByteSize, HumanDuration, Section, SettingsError, SharedSecti
 use serde::{Deserialize, Serialize};
 
 /// The section as the plugins that read it name it in their `SECTIONS`. Every
-/// key may be overridden per stream.
-pub const SECTION: SharedSection = SharedSection::new("cmaf", EXAMPLE, check);
+/// key may be overridden per stream, except the one that binds all together.
+pub const SECTION: SharedSection = SharedSection::new("cmaf", EXAMPLE, check).with_stream_keys(&[
+    "segment_duration",
+    "part_duration",
+    "window",
+    "memory",
+    "max_gop",
+    "start",
+]);
 
 /// The body of the section as a commented example: every key with its default.
 pub const EXAMPLE: &str = "\
@@ -23,6 +30,9 @@ window = \"30s\"
 # What one stream may hold in memory for its viewers. Listings become shorter
 # before it is exceeded; a stream that cannot fit is not packaged.
 memory = \"64MiB\"
+# What all streams may hold so together. When it is used up, streams keep what
+# they have, and those that come are not packaged until others have ended.
+total_memory = \"4GiB\"
 # The longest keyframe interval that is waited for before the first playlist.
 max_gop = \"12s\"
 # When packaging begins: \"always\" (with the publish) or \"on-demand\" (with the
@@ -43,6 +53,8 @@ pub struct CmafConfig {
     pub window: HumanDuration,
     /// What one stream may hold in memory.
     pub memory: ByteSize,
+    /// What all streams of a registry may hold together.
+    pub total_memory: ByteSize,
     /// The longest keyframe interval that the first playlist waits for.
     pub max_gop: HumanDuration,
     /// When packaging begins.
@@ -79,6 +91,7 @@ impl Default for CmafConfig {
             part_duration: HumanDuration::from_millis(200),
             window: HumanDuration::from_secs(30),
             memory: ByteSize::mib(64),
+            total_memory: ByteSize::mib(4_096),
             max_gop: HumanDuration::from_secs(12),
             start: Start::default(),
         }
@@ -126,6 +139,15 @@ impl CmafConfig {
             return Err(ConfigError::new(
                 "memory",
                 format_args!("is {}: write a size from {LEAST_MEMORY} up", self.memory),
+            ));
+        }
+        if self.total_memory < self.memory {
+            return Err(ConfigError::new(
+                "total_memory",
+                format_args!(
+                    "is {}, which is less than cmaf.memory ({}), what one stream may hold: raise it, or lower cmaf.memory",
+                    self.total_memory, self.memory
+                ),
             ));
         }
         Ok(())
@@ -188,6 +210,7 @@ mod tests {
             ("window = \"0s\"", "cmaf.window: is 0ms"),
             ("max_gop = \"10m\"", "from 1s to 1m"),
             ("memory = \"10KiB\"", "from 1MiB up"),
+            ("total_memory = \"32MiB\"", "less than cmaf.memory (64MiB)"),
             ("segment = \"2s\"", "unknown key \"cmaf.segment\""),
         ] {
             let settings =

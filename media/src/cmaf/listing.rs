@@ -18,7 +18,6 @@ pub(super) struct Listing {
     /// The number of the first segment that is listed. Never goes back.
     pub(super) first: u64,
     window: Duration,
-    memory: u64,
     segment: Duration,
 }
 
@@ -27,12 +26,12 @@ impl Listing {
         Self {
             first: 0,
             window: config.window.0,
-            memory: config.memory.0,
             segment: config.segment_duration.0,
         }
     }
 
-    /// Moves the listing on and lets go of what need not be held.
+    /// Moves the listing on and lets go of what need not be held, and of what
+    /// `memory` has no room for.
     ///
     /// # Errors
     /// If not even three target durations can be held.
@@ -40,10 +39,11 @@ impl Listing {
         &mut self,
         tracks: &mut [TrackCutter],
         target: Duration,
+        memory: u64,
     ) -> Result<(), Refusal> {
         let least = target * 3;
         let longest_listing = self.window.max(least);
-        let wanted = self.affordable(tracks, least).min(longest_listing);
+        let wanted = affordable(tracks, least, memory).min(longest_listing);
         self.first = self.first.max(tracks.iter().map(begin).min().unwrap_or(0));
         while may_go(tracks, self.first, wanted) {
             self.first += 1;
@@ -61,7 +61,7 @@ impl Listing {
         // The estimate above keeps to the bound as long as the bit rate is
         // even; this keeps to it always.
         let most = most_segments(longest_listing, self.segment);
-        while let Some(refusal) = self.excess(tracks, most) {
+        while let Some(refusal) = excess(tracks, most, memory) {
             let number = oldest(tracks).ok_or(refusal)?;
             if number >= self.first {
                 if !may_go(tracks, number, least) {
@@ -73,31 +73,31 @@ impl Listing {
         }
         Ok(())
     }
+}
 
-    /// What is held too much of.
-    fn excess(&self, tracks: &[TrackCutter], most: usize) -> Option<Refusal> {
-        if memory(tracks) > self.memory {
-            return Some(Refusal::Memory);
-        }
-        let longest = tracks.iter().map(|track| track.segments.len()).max();
-        longest
-            .filter(|count| *count > most)
-            .map(|_| Refusal::Breaks)
+/// What is held too much of.
+fn excess(tracks: &[TrackCutter], most: usize, bound: u64) -> Option<Refusal> {
+    if memory(tracks) > bound {
+        return Some(Refusal::Memory);
     }
+    let longest = tracks.iter().map(|track| track.segments.len()).max();
+    longest
+        .filter(|count| *count > most)
+        .map(|_| Refusal::Breaks)
+}
 
-    /// How long a listing fits into memory, together with what is held for
-    /// each segment after it has left.
-    fn affordable(&self, tracks: &[TrackCutter], least: Duration) -> Duration {
-        let used = u128::from(memory(tracks));
-        let held = longest(tracks, 0);
-        // Before there is enough to judge by, nothing needs to be shortened.
-        if held < least || used * 4 < u128::from(self.memory) {
-            return Duration::MAX;
-        }
-        let fits = held.as_nanos() * u128::from(self.memory) * 9 / 10 / used.max(1);
-        let fits = Duration::from_nanos(u64::try_from(fits).unwrap_or(u64::MAX));
-        (fits / 2).max(least)
+/// How long a listing fits into `bound` bytes, together with what is held for
+/// each segment after it has left.
+fn affordable(tracks: &[TrackCutter], least: Duration, bound: u64) -> Duration {
+    let used = u128::from(memory(tracks));
+    let held = longest(tracks, 0);
+    // Before there is enough to judge by, nothing needs to be shortened.
+    if held < least || used * 4 < u128::from(bound) {
+        return Duration::MAX;
     }
+    let fits = held.as_nanos() * u128::from(bound) * 9 / 10 / used.max(1);
+    let fits = Duration::from_nanos(u64::try_from(fits).unwrap_or(u64::MAX));
+    (fits / 2).max(least)
 }
 
 /// Whether the listing may begin after `number`: enough is left in each track

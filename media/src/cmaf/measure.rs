@@ -242,6 +242,23 @@ impl Calibration {
         true
     }
 
+    /// Forgets all but the tracks. Returns how many frames that were.
+    pub(super) fn restart(&mut self) -> u64 {
+        let frames = self.events.drain(..);
+        let frames = frames.filter(|event| matches!(event, Event::Frame(_)));
+        let forgotten = u64::try_from(frames.count()).unwrap_or(u64::MAX);
+        // What a short list needs is little; what the long one took was not.
+        self.events.shrink_to(FEW_EVENTS);
+        for measure in &mut self.tracks {
+            *measure = Measure::new(Arc::clone(&measure.track));
+            let track = Arc::clone(&measure.track);
+            self.events.push(Event::Track(track));
+        }
+        self.bytes = 0;
+        self.anchor = None;
+        forgotten
+    }
+
     pub(super) fn interrupt(&mut self, event: Event) {
         for track in &mut self.tracks {
             track.interrupt();
@@ -301,6 +318,9 @@ const MEASURED: usize = 4_096;
 
 /// Durations that a rule for a track that comes late rests on at least.
 const SETTLED: usize = 10;
+
+/// A list of so many is kept for what comes next.
+const FEW_EVENTS: usize = 64;
 
 /// Frames that are kept before the first cut, however small they are.
 const MOST_EVENTS: usize = 1 << 15;

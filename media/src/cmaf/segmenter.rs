@@ -6,12 +6,13 @@
 //! measured in [`super::measure`]; what is listed and held is decided in
 //! [`super::listing`]. What the leading track decides is in `lead`, what follows a
 //! stall or a break in `breaks`, how tracks join in `join`, and what becomes of a
-//! stream that is too large in `refusal`.
+//! stream that is too large in `refusal`; how much it may hold, in `room`.
 
 mod breaks;
 mod join;
 mod lead;
 mod refusal;
+mod room;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +21,7 @@ use rillcast_core::{
     Discontinuity, DiscontinuityCause, Frame, Interest, MediaKind, StreamKey, Timescale, Track,
 };
 
+use super::budget::Grant;
 use super::config::CmafConfig;
 use super::listing::Listing;
 use super::measure::{Calibration, Event, Measure, WallClock};
@@ -55,6 +57,10 @@ pub struct Segmenter {
     target: Duration,
     anchor: Option<SystemTime>,
     listing: Listing,
+    /// What it may hold, of what all streams may together.
+    grant: Arc<Grant>,
+    /// There was no room to measure the stream.
+    put_off: bool,
     counters: Counters,
     ended: Option<Instant>,
     dirty: bool,
@@ -76,7 +82,8 @@ enum Phase {
 
 impl Segmenter {
     /// A segmenter for one life of a stream. `clock` is any moment on both
-    /// clocks: it makes dates of arrival times.
+    /// clocks: it makes dates of arrival times. `cmaf.total_memory` does not
+    /// bind it: that binds the windows of a [`Store`](super::Store).
     #[must_use]
     pub fn new(key: StreamKey, session: &str, config: CmafConfig, clock: WallClock) -> Self {
         Self {
@@ -93,6 +100,8 @@ impl Segmenter {
             lead: Lead::default(),
             target: Duration::ZERO,
             anchor: None,
+            grant: Arc::new(Grant::unlimited()),
+            put_off: false,
             counters: Counters::default(),
             ended: None,
             dirty: true,
@@ -122,8 +131,11 @@ impl Segmenter {
             Phase::Measuring(calibration) => {
                 if !calibration.frame(frame, &self.clock) {
                     self.counters.skipped_frames += 1;
-                } else if calibration.is_ready(&self.config) {
-                    self.start(now);
+                } else {
+                    let ready = calibration.is_ready(&self.config);
+                    if self.has_room_to_measure() && ready {
+                        self.start(now);
+                    }
                 }
             }
             Phase::Cutting => self.take_frame(frame.clone(), now),
@@ -171,6 +183,8 @@ impl Segmenter {
             self.close_all(now);
             self.tidy();
         }
+        // It grows no more.
+        self.grant.keep(self.memory());
         self.ended = Some(now);
         self.dirty = true;
     }
@@ -266,18 +280,11 @@ impl Segmenter {
             (Phase::Measuring(calibration), None) if calibration.is_foreign() => {
                 State::Refused(Refusal::NoTrack)
             }
+            (Phase::Measuring(_), None) if self.put_off => State::Refused(Refusal::TotalMemory),
             (Phase::Measuring(_), None) => State::Waiting,
             (Phase::Cutting, None) => State::Live,
             (Phase::Refused { why, .. }, None) => State::Refused(*why),
         }
-    }
-
-    fn memory(&self) -> u64 {
-        let waiting = match &self.phase {
-            Phase::Measuring(calibration) => calibration.bytes,
-            _ => 0,
-        };
-        waiting + self.tracks.iter().map(TrackCutter::memory).sum::<u64>()
     }
 
     /// The longest that a segment may get: its EXTINF must round to at most
@@ -446,18 +453,6 @@ impl Segmenter {
         self.used = false;
         self.counters.segments += 1;
         self.dirty = true;
-    }
-
-    /// Lists and lets go of segments, as time and memory demand.
-    fn tidy(&mut self) {
-        let grown = self.tracks.iter().any(TrackCutter::is_longer);
-        let full = self.memory() > self.config.memory.0;
-        if !(grown || full) || !matches!(self.phase, Phase::Cutting) {
-            return;
-        }
-        if let Err(refusal) = self.listing.update(&mut self.tracks, self.target) {
-            self.refuse(refusal);
-        }
     }
 
     fn take_discontinuity(&mut self, discontinuity: Discontinuity, now: Instant) {

@@ -62,6 +62,9 @@ pub enum State {
 pub enum Refusal {
     /// Three target durations of it do not fit into `cmaf.memory`.
     Memory,
+    /// Three target durations of it do not fit into what other streams' windows
+    /// leave of `cmaf.total_memory`.
+    TotalMemory,
     /// Its time or its configuration breaks so often that three target
     /// durations of it are too many segments.
     Breaks,
@@ -234,6 +237,9 @@ impl Refusal {
         match self {
             Self::Memory => {
                 "three target durations do not fit into cmaf.memory: raise it, or lower the bit rate or the keyframe interval"
+            }
+            Self::TotalMemory => {
+                "other streams hold too much of cmaf.total_memory for three target durations of this one: raise it, or wait until others have ended"
             }
             Self::Breaks => "its time or configuration breaks many times a second",
             Self::NoTrack => "no track has a codec that CMAF can carry here",

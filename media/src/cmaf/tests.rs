@@ -5,6 +5,7 @@ mod breaks;
 mod interest;
 mod random;
 pub(super) mod scene;
+mod together;
 mod whole;
 
 use rillcast_core::{ByteSize, HumanDuration};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rillcast_core::{Interest, Recv, StreamHandle, StreamKey, StreamWorker, Watched};
 
+use super::budget::{Budget, Grant};
 use super::config::CmafConfig;
 use super::measure::WallClock;
 use super::segmenter::Segmenter;
@@ -23,6 +24,9 @@ pub struct Window {
     key: StreamKey,
     session: Arc<str>,
     snapshot: Watched<Snapshot>,
+    /// Its share of what all windows may hold: given back when this goes, and
+    /// what is listed with it.
+    _grant: Arc<Grant>,
 }
 
 impl Window {
@@ -72,6 +76,7 @@ impl Window {
             key: snapshot.key.clone(),
             session: Arc::clone(&snapshot.session),
             snapshot: Watched::new(snapshot),
+            _grant: Arc::new(Grant::unlimited()),
         }
     }
 }
@@ -89,11 +94,18 @@ impl fmt::Debug for Window {
 /// The window of a live stream. The first call attaches the packager, which
 /// then belongs to the stream; `config` is that call's.
 ///
-/// Windows that shall be found after their stream has ended come from a
-/// [`Store`].
+/// Windows that shall be found after their stream has ended, and those that
+/// `cmaf.total_memory` shall bind together, come from a [`Store`]: this one has
+/// that much for itself.
 #[must_use]
 pub fn window(handle: &StreamHandle, config: &CmafConfig) -> Arc<Window> {
-    let slot = handle.slot(|| Slot::new(handle, config));
+    window_within(handle, config, &Arc::default())
+}
+
+/// The same; the packager that the first call attaches takes what it needs from
+/// `budget`.
+fn window_within(handle: &StreamHandle, config: &CmafConfig, budget: &Arc<Budget>) -> Arc<Window> {
+    let slot = handle.slot(|| Slot::new(handle, config, budget));
     if let Some(packager) = slot.packager() {
         handle.attach_worker(packager);
     }
@@ -115,19 +127,23 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(handle: &StreamHandle, config: &CmafConfig) -> Self {
+    fn new(handle: &StreamHandle, config: &CmafConfig, budget: &Arc<Budget>) -> Self {
+        let grant = Grant::new(Arc::clone(budget), config.total_memory.0);
+        let grant = Arc::new(grant);
         let (wall, at) = handle.clocks();
         let mut segmenter = Segmenter::new(
             handle.key().clone(),
             handle.session(),
             config.clone(),
             WallClock::new(wall, at),
-        );
+        )
+        .with_grant(Arc::clone(&grant));
         let first = segmenter.snapshot_now();
         let window = Arc::new(Window {
             key: handle.key().clone(),
             session: Arc::clone(&first.session),
             snapshot: Watched::new((*first).clone()),
+            _grant: grant,
         });
         Self {
             packager: Mutex::new(Some(Packager {
@@ -229,9 +245,10 @@ const LONGEST_WAIT: Duration = Duration::from_millis(300);
 /// streams that have ended a while ago.
 ///
 /// Keep one for each registry (`cx.shared(Store::new)`), so that all egresses
-/// find the same windows.
+/// find the same windows, and `cmaf.total_memory` binds all of them together.
 #[derive(Debug, Default)]
 pub struct Store {
+    budget: Arc<Budget>,
     windows: Mutex<HashMap<StreamKey, Vec<Arc<Window>>>>,
 }
 
@@ -244,7 +261,7 @@ impl Store {
 
     /// The window of a live stream, as [`window`]; from now on the store finds it.
     pub fn open(&self, handle: &StreamHandle, config: &CmafConfig, now: Instant) -> Arc<Window> {
-        let window = window(handle, config);
+        let window = window_within(handle, config, &self.budget);
         let mut windows = self.swept(now);
         let of_key = windows.entry(handle.key().clone()).or_default();
         if !of_key.iter().any(|known| Arc::ptr_eq(known, &window)) {
@@ -286,6 +303,13 @@ impl Store {
         all.fold((0, 0), |(count, bytes), window| {
             (count + 1, bytes + window.load().memory)
         })
+    }
+
+    /// The bytes that its windows have taken of `cmaf.total_memory`: what they
+    /// hold, rounded up, until they are let go of.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        self.budget.used()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, Vec<Arc<Window>>>> {

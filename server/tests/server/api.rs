@@ -222,6 +222,7 @@ async fn metrics_give_series_to_so_many_streams_and_totals_of_all() {
     for line in [
         "rillcast_streams 3",
         "rillcast_streams_publishing 3",
+        "rillcast_window_memory_reserved_bytes 0",
         "rillcast_stream_frames_total{stream=\"live/a\"} 1",
         "rillcast_stream_frames_total{stream=\"live/b\"} 1",
         "rillcast_plugin_up{plugin=\"probe\"} 1",

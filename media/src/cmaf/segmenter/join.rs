@@ -23,6 +23,7 @@ impl Segmenter {
         let whole = longest.as_secs() + u64::from(longest.subsec_nanos() > 0);
         self.target = Duration::from_secs(whole.max(1));
         self.anchor = calibration.anchor;
+        self.put_off = false;
         self.lead.note_gop(gop);
         self.dirty = true;
         let leader = calibration.id_of_leader();

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use mp4_atom::{Any, DecodeMaybe};
 use rillcast_core::{Discontinuity, Frame, StreamKey, Timescale, Track, TrackId};
 
+use crate::cmaf::budget::Grant;
 use crate::cmaf::{CmafConfig, Segment, Segmenter, Snapshot, State, WallClock, check};
 use crate::codec::{aac, avc};
 
@@ -325,6 +326,11 @@ impl Run {
             part_delay: 0.0,
             snapshots: 0,
         }
+    }
+
+    pub(in crate::cmaf) fn with_grant(mut self, grant: Arc<Grant>) -> Self {
+        self.segmenter = self.segmenter.with_grant(grant);
+        self
     }
 
     pub(in crate::cmaf) fn feed(&mut self, at: f64, event: Event) {

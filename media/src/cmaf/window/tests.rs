@@ -1,12 +1,16 @@
 //! Windows of real streams: who makes them, who finds them, and for how long.
 
 use std::future::Future;
+use std::ops::Range;
 
 use bytes::Bytes;
-use rillcast_core::{CloseReason, PublishRequest, Publisher, Registry, RegistryConfig, TrackId};
+use rillcast_core::{
+    ByteSize, CloseReason, PublishRequest, Publisher, Registry, RegistryConfig, TrackId,
+};
 use tokio::time::timeout;
 
 use super::*;
+use crate::cmaf::Refusal;
 use crate::codec::avc;
 use crate::{Feed, SourceClock, SourceFrame, SourceItem};
 
@@ -23,10 +27,15 @@ fn publish(registry: &Registry) -> Publisher {
 /// Publishes `seconds` of pictures, 25 a second, with a GOP of a second, as if
 /// they had come in time from `start` on.
 fn feed(feed: &mut Feed, start: Instant, seconds: u32) {
+    feed_bytes(feed, start, 0..seconds, Bytes::from_static(b"picture"));
+}
+
+/// The same from one second to another, and pictures of those bytes.
+fn feed_bytes(feed: &mut Feed, start: Instant, seconds: Range<u32>, payload: Bytes) {
     let record = avc::captures::bytes(avc::captures::HIGH_1080);
     let track = avc::Config::parse(&record).unwrap().track(TrackId(0));
     feed.push(SourceItem::Track(track)).unwrap();
-    for n in 0..seconds * 25 {
+    for n in seconds.start * 25..seconds.end * 25 {
         let frame = SourceFrame {
             track: TrackId(0),
             dts: i64::from(n) * 40,
@@ -34,7 +43,7 @@ fn feed(feed: &mut Feed, start: Instant, seconds: u32) {
             clock: SourceClock::RTMP_MILLIS,
             duration: 0,
             keyframe: n % 25 == 0,
-            payload: Bytes::from_static(b"picture"),
+            payload: payload.clone(),
             received: start + Duration::from_millis(40) * n,
         };
         feed.push(SourceItem::Frame(frame)).unwrap();
@@ -193,4 +202,57 @@ async fn a_publisher_that_falls_silent_has_its_segment_closed_in_time() {
     // The driver's clock, not ours, brings the stall.
     let closed = soon(window.watched().wait_for(|s| complete(s) == 2)).await;
     assert_eq!(closed.counters.stalls, 1);
+}
+
+#[tokio::test]
+async fn what_all_windows_hold_is_bounded_until_they_are_let_go_of() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let now = Instant::now();
+    let config = CmafConfig {
+        memory: ByteSize::mib(1),
+        total_memory: ByteSize::mib(1),
+        ..CmafConfig::default()
+    };
+    let picture = Bytes::from(vec![0; 3_000]);
+    let open = |name: &str| {
+        let key = StreamKey::parse(name).unwrap();
+        let request = PublishRequest::new(key.clone(), "test");
+        let feed = Feed::new(registry.publish(request).unwrap());
+        let window = store.open(&registry.get(&key).unwrap(), &config, now);
+        (feed, window)
+    };
+    let (mut older, first) = open("live/older");
+    feed_bytes(&mut older, now, 0..30, picture.clone());
+    soon(first.watched().wait_for(|s| complete(s) >= 5)).await;
+    soon(async {
+        while store.reserved() < 1 << 20 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    let (mut newer, second) = open("live/newer");
+    feed_bytes(&mut newer, now, 0..9, picture.clone());
+    let refused = |s: &Snapshot| s.state == State::Refused(Refusal::TotalMemory);
+    soon(second.watched().wait_for(refused)).await;
+    assert_eq!(store.reserved(), 1 << 20);
+
+    older.finish();
+    let ended = soon(first.watched().wait_for(Snapshot::is_ended)).await;
+    assert!(ended.listed_duration() >= ended.target_duration * 3);
+    assert!(store.reserved() >= ended.memory, "viewers still read it");
+    drop((first, ended));
+    store.sweep(now + Duration::from_secs(3_600));
+    soon(async {
+        while store.reserved() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    feed_bytes(&mut newer, now, 9..20, picture);
+    let live = |s: &Snapshot| s.state == State::Live && complete(s) >= 3;
+    soon(second.watched().wait_for(live)).await;
+    assert!((1..=1 << 20).contains(&store.reserved()));
 }
