@@ -9,6 +9,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(unused_crate_dependencies))]
 
+// The program's alone: who embeds a server has an allocator.
+use mimalloc as _;
+
 mod addresses;
 mod api;
 mod app;
