@@ -290,12 +290,24 @@ fn own(problem: Problem) -> Response<AnswerBody> {
     problem.response::<axum::body::Body>().map(AnswerBody::Own)
 }
 
-/// An answer to HEAD: the headers of the answer to GET, Content-Length
-/// included, and no body (RFC 9110 section 9.3.2).
+/// An answer to HEAD: the headers of the answer to GET and no body (RFC 9110
+/// section 9.3.2).
+///
+/// A Content-Length only where the answer to GET has it: caches take it for the
+/// length of what they store (RFC 9111 section 4.3.5), and drop what differs.
 fn behead(response: &mut Response<AnswerBody>) {
     let length = response.body().size_hint().exact();
+    let bodiless = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let headers = response.headers_mut();
-    if let Some(length) = length
+    if bodiless {
+        // axum writes that of the empty body.
+        headers.remove(CONTENT_LENGTH);
+    } else if let Some(length @ 1..) = length
+        // No body at all is one that the handler has left out for HEAD. It knows
+        // then whether there is a length.
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
     {

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderValue;
 use rillcast_core::http::{Body, Chunk, HttpHandler, HttpRequest};
 use rillcast_core::{BoxError, Egress, EgressContext, PluginEntry, Plugins, Settings};
+use rillcast_media::delivery;
 use rillcast_server::Server;
 use tokio::sync::Notify;
 
@@ -80,6 +82,9 @@ struct Handler {
 #[async_trait]
 impl HttpHandler for Handler {
     async fn handle(&self, mut request: HttpRequest) -> http::Response<Body> {
+        if let Some(answer) = delivered(&mut request) {
+            return answer;
+        }
         if request.path == "begun" {
             let begun = self.begun.load(Ordering::Relaxed).to_string();
             return http::Response::new(Body::from(begun));
@@ -103,6 +108,26 @@ impl HttpHandler for Handler {
             path => Body::from(format!("{path}?{}", request.query().unwrap_or_default())),
         };
         http::Response::new(body)
+    }
+}
+
+/// What `rillcast_media::delivery` makes of a file: `growing` and `whole`.
+fn delivered(request: &mut HttpRequest) -> Option<http::Response<Body>> {
+    let verb = delivery::verb(&request.head).ok()?;
+    let content_type = HeaderValue::from_static("video/mp4");
+    match request.path.as_str() {
+        "growing" => Some(delivery::growing(verb, &request.head, content_type, || {
+            pieces(vec![Ok("one "), Ok("two")])
+        })),
+        "whole" => {
+            let file = delivery::Immutable {
+                bytes: Chunk::from(Bytes::from_static(b"whole")),
+                content_type,
+                tag: Some(HeaderValue::from_static("\"tag\"")),
+            };
+            Some(file.answer(verb, &mut request.head))
+        }
+        _ => None,
     }
 }
 

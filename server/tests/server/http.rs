@@ -69,6 +69,45 @@ async fn head_tells_of_the_body_and_sends_none() {
     assert_eq!(client.request("GET", "/healthz").await.text(), "ok\n");
 }
 
+/// A length beside HEAD is that of what GET answers, and caches believe it.
+#[tokio::test]
+async fn head_tells_no_length_where_get_has_none() {
+    let fixture = start("").await;
+    let mut client = Client::connect(fixture.http).await;
+    let get = client.request("GET", "/probe/growing").await;
+    assert_eq!((get.text(), get.complete), ("one two", true));
+    let chunked = client.request("HEAD", "/probe/chunks").await;
+    let growing = client.request("HEAD", "/probe/growing").await;
+    for head in [&chunked, &growing] {
+        assert_eq!(head.status, 200);
+        assert_eq!(head.header("content-length"), None, "{}", head.head);
+    }
+    for name in ["content-type", "cache-control"] {
+        assert_eq!(growing.header(name), get.header(name), "{name}");
+    }
+    let whole = client.request("HEAD", "/probe/whole").await;
+    assert_eq!(whole.header("content-length"), Some("5"));
+    assert_eq!(client.request("GET", "/healthz").await.text(), "ok\n");
+}
+
+#[tokio::test]
+async fn what_has_not_changed_has_no_length() {
+    let fixture = start("").await;
+    for path in ["/probe/whole", "/assets/style.css"] {
+        let whole = get(fixture.http, path).await;
+        let Some(tag) = whole.header("etag") else {
+            panic!("{path} has no entity tag: {}", whole.head);
+        };
+        let condition = format!("If-None-Match: {tag}\r\n");
+        for method in ["GET", "HEAD"] {
+            let answer = ask(fixture.http, method, path, &condition).await;
+            assert_eq!(answer.status, 304, "{method} {path}");
+            assert_eq!(answer.header("content-length"), None, "{}", answer.head);
+            assert_eq!(answer.header("etag"), Some(tag));
+        }
+    }
+}
+
 #[tokio::test]
 async fn malformed_requests_are_refused() {
     let fixture = start("").await;
