@@ -26,6 +26,7 @@ mod lines;
 mod rtmp;
 mod server;
 mod suite;
+mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
