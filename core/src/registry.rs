@@ -8,11 +8,13 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::network;
 use crate::bus::life::first_publisher;
 use crate::bus::memory::Budget;
 use crate::bus::stream::{Origin, Stream, session};
@@ -143,8 +145,10 @@ impl Registry {
     /// ([`CloseReason::TakenOver`]) and cannot write or end anything any more.
     ///
     /// Where there are as many streams as there may be, in all or of the key's
-    /// app, one that waits for its publisher gives way: the youngest, since who
-    /// comes and goes leaves those.
+    /// app, one that waits for its publisher gives way: first one that never
+    /// carried a frame, then one of the network with the most waiting streams,
+    /// then the youngest. Who comes and goes with ever new names so takes the
+    /// places of nobody but himself.
     ///
     /// Grace times and idle time-outs are measured by a task of the tokio
     /// runtime that this is called in.
@@ -213,10 +217,10 @@ impl Registry {
                     app: app.to_owned(),
                     most: request.max_per_app,
                 };
-                (table.youngest_waiting(Some(app)), refusal)
+                (table.next_to_give_way(Some(app)), refusal)
             } else if table.streams.len() >= self.home.config.max_streams {
                 let refusal = PublishError::Full(self.home.config.max_streams);
-                (table.youngest_waiting(None), refusal)
+                (table.next_to_give_way(None), refusal)
             } else {
                 return Ok(table);
             };
@@ -359,14 +363,20 @@ impl Home {
             if table.waiting().count() <= self.config.max_waiting {
                 return;
             }
-            let youngest = table.youngest_waiting(None);
+            let stream = table.next_to_give_way(None);
             drop(table);
-            match youngest {
+            match stream {
                 Some(stream) => stream.stop_waiting(),
                 None => return,
             }
         }
     }
+}
+
+/// Where a stream's last publisher came from, if it was a peer.
+fn network_of(stream: &Stream) -> Option<IpAddr> {
+    let peer = stream.metadata.load().publisher_addr;
+    peer.map(|peer| network(peer.ip()))
 }
 
 /// The streams that live, and the events that tell of them.
@@ -387,11 +397,21 @@ impl Table {
         self.streams.values().filter(|stream| stream.is_waiting())
     }
 
-    /// The one among them that began last, of one app or of all.
-    fn youngest_waiting(&self, app: Option<&str>) -> Option<Arc<Stream>> {
+    /// The one among them, of one app or of all, that is missed least: see
+    /// [`Registry::publish`].
+    fn next_to_give_way(&self, app: Option<&str>) -> Option<Arc<Stream>> {
+        let mut of_network: HashMap<IpAddr, usize> = HashMap::new();
+        for network in self.waiting().filter_map(|stream| network_of(stream)) {
+            *of_network.entry(network).or_default() += 1;
+        }
         let of_app = |stream: &&Arc<Stream>| app.is_none_or(|app| stream.key.app() == app);
-        let youngest = self.waiting().filter(of_app);
-        youngest.max_by_key(|stream| stream.created).cloned()
+        let waiting = self.waiting().filter(of_app);
+        let next = waiting.max_by_key(|stream| {
+            let network = network_of(stream);
+            let crowd = network.and_then(|network| of_network.get(&network).copied());
+            (!stream.has_carried(), crowd, stream.created)
+        });
+        next.cloned()
     }
 
     pub(crate) fn send(&self, event: &StreamEvent) {

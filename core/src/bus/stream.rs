@@ -29,6 +29,9 @@ use crate::{CloseReason, StreamKey, Watched};
 /// A keyframe that was asked for and did not come is asked for again after this.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Of a stream whose first frame is still to come.
+const NEVER: u64 = u64::MAX;
+
 pub(crate) struct Stream {
     pub(crate) key: StreamKey,
     /// New for every life of a stream, and never used again.
@@ -49,7 +52,7 @@ pub(crate) struct Stream {
 
     // What the publisher writes.
     pub(crate) writer: Mutex<Writer>,
-    /// Nanoseconds from the creation to the last frame.
+    /// Nanoseconds from the creation to the last frame; [`NEVER`] before the first.
     last_frame: AtomicU64,
     meters: ArcValue<Vec<Arc<TrackMeter>>>,
     pub(crate) counters: Counters,
@@ -119,7 +122,7 @@ impl Stream {
             doors: Doors::new(),
             readers: Readers::default(),
             writer: Mutex::new(writer),
-            last_frame: AtomicU64::new(0),
+            last_frame: AtomicU64::new(NEVER),
             meters: ArcValue::of(Vec::new()),
             counters: Counters::default(),
             gauge,
@@ -183,7 +186,15 @@ impl Stream {
 
     /// When the last frame came; at creation, if none did.
     pub(crate) fn last_frame(&self) -> Instant {
-        self.created + Duration::from_nanos(self.last_frame.load(Relaxed))
+        match self.last_frame.load(Relaxed) {
+            NEVER => self.created,
+            age => self.created + Duration::from_nanos(age),
+        }
+    }
+
+    /// Whether a frame came at all.
+    pub(crate) fn has_carried(&self) -> bool {
+        self.last_frame.load(Relaxed) != NEVER
     }
 
     pub(crate) fn add_meter(&self, meter: &Arc<TrackMeter>) {

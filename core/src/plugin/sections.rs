@@ -65,8 +65,10 @@ bitrate_cut = \"200Mbps\"
 streams = 1000
 streams_per_app = 500
 # How many of them may wait for a publisher that has left (bus.reconnect_grace).
-# Beyond it, and where a new publisher finds no room, those that began last end:
-# who comes and goes with ever new names takes nobody else's place.
+# Beyond it, and where a new publisher finds no room, one of them ends: first one
+# that never carried a frame, then one of the address (of IPv6, the /64 network)
+# that most of them came from, then the youngest. Who comes and goes with ever new
+# names takes nobody else's place.
 waiting_streams = 500
 # How much memory the buses of all streams may hold together; near the bound,
 # streams keep less for viewers that join or fall behind.

@@ -96,3 +96,47 @@ async fn only_so_many_streams_wait() {
     );
     drop(live);
 }
+
+/// Whoever leaves streams behind by the dozen, before others or after them,
+/// loses his own.
+#[tokio::test(start_paused = true)]
+async fn who_comes_and_goes_takes_no_one_elses_place() {
+    for (max_waiting, max_streams, last) in [(3, 99, 1), (99, 3, 2)] {
+        let config = RegistryConfig::default()
+            .with_max_waiting(max_waiting)
+            .with_max_streams(max_streams);
+        let registry = Registry::new(config);
+        let leave = |name: &str, peer: &str, frames: i64| {
+            let request = PublishRequest::new(key(name), "test");
+            let request = request.with_peer(peer.parse().unwrap());
+            let mut publisher = registry.publish(request).unwrap();
+            put(&mut publisher, 0..frames);
+        };
+        // With frames, from one address.
+        for name in ["live/many0", "live/many1"] {
+            leave(name, "192.0.2.1:1", 1);
+            advance(Duration::from_millis(100)).await;
+        }
+        leave("live/honest", "192.0.2.2:1", 1);
+        advance(Duration::from_millis(100)).await;
+        leave("live/many2", "192.0.2.1:2", 1);
+        // The youngest of the crowd goes: where only so many may wait, the
+        // newcomer itself, and where it needs room, the one before it.
+        let left = keys(&registry);
+        assert_eq!(left, format!("live/honest live/many0 live/many{last}"));
+        // Without, from one network of IPv6 each.
+        for number in 0..9 {
+            advance(Duration::from_millis(100)).await;
+            let peer = format!("[2001:db8:0:{number}::1]:1");
+            leave(&format!("live/empty{number}"), &peer, 0);
+            assert!(keys(&registry).contains("live/honest"), "{number}");
+        }
+        // And from one: an address of its own for each is none.
+        for number in 0..9 {
+            advance(Duration::from_millis(100)).await;
+            let peer = format!("[2001:db8::{number}]:1");
+            leave(&format!("live/six{number}"), &peer, 1);
+            assert!(keys(&registry).contains("live/honest"), "{number}");
+        }
+    }
+}
