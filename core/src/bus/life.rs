@@ -28,6 +28,10 @@ use crate::{DiscontinuityCause, StreamEvent, StreamKey, Watched};
 /// left then belongs to readers that stand still.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How often a stream that waits for its publisher looks whether it must let go
+/// of what it keeps: no frame comes that would make it.
+const SHRINK_EVERY: Duration = Duration::from_millis(500);
+
 /// What is to be ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Close {
@@ -149,9 +153,7 @@ impl Stream {
         if !matches!(writer.hold, Hold::Held { .. }) || writer.epoch != epoch {
             return;
         }
-        writer.hold = Hold::Detached {
-            until: now() + grace,
-        };
+        writer.detach(now() + grace);
         self.set_lifecycle(Lifecycle::Idle, epoch);
         drop(writer);
         let event = StreamEvent::detached(self);
@@ -159,12 +161,22 @@ impl Stream {
             table.send(&event);
         }
         drop(table);
+        // Workers read what they let lie, before it may have to go.
+        self.doors.open();
         self.keep(&runtime);
         self.observer
             .tell(|observer| observer.on_publish_ended(&self.key, epoch, None));
         self.observer.tell(|observer| observer.on_event(&event));
         if let Some(home) = home {
             home.bound_waiting();
+        }
+    }
+
+    /// Lets go of what there is no room for, if the stream waits still.
+    fn shrink_while_waiting(&self) {
+        let mut writer = self.writer.lock();
+        if matches!(writer.hold, Hold::Detached { .. }) {
+            writer.shrink(self, now());
         }
     }
 
@@ -272,9 +284,18 @@ async fn keeper(stream: Arc<Stream>) {
             stream.end(which, reason);
             continue;
         }
+        let waits = matches!(hold, Hold::Detached { .. });
+        let next = if waits {
+            at.min(now() + SHRINK_EVERY)
+        } else {
+            at
+        };
         tokio::select! {
-            () = sleep_until(TokioInstant::from_std(at)) => {}
-            _ = stream.keeper.rung() => {}
+            () = sleep_until(TokioInstant::from_std(next)) => {}
+            _ = stream.keeper.rung() => continue,
+        }
+        if waits && stream.gauge.must_shrink(stream.gauge.bytes()) {
+            stream.shrink_while_waiting();
         }
     }
     sleep(DRAIN).await;

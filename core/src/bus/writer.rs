@@ -133,6 +133,13 @@ impl Writer {
         }
     }
 
+    /// Takes the stream from its publisher, and waits for the next one.
+    pub(crate) fn detach(&mut self, until: Instant) {
+        self.hold = Hold::Detached { until };
+        // What nobody will add to is counted to the byte.
+        self.block.charge.tell();
+    }
+
     /// Gives the stream to the next publisher, which continues it for `cause`.
     pub(crate) fn attach(
         &mut self,

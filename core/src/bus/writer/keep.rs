@@ -67,6 +67,19 @@ impl Writer {
         self.release_laggards(stream);
     }
 
+    /// Does so while nobody writes. Where that is not enough, everything goes:
+    /// no block will be put that would take the last one's place.
+    pub(crate) fn shrink(&mut self, stream: &Stream, now: Instant) {
+        self.expire(stream, now);
+        if self.len > 0 && self.gauge.must_shrink(self.kept_bytes()) {
+            if self.gop.is_some() {
+                self.drop_gop(stream);
+            }
+            self.clear(stream);
+            self.release_laggards(stream);
+        }
+    }
+
     /// Takes their blocks from readers that fell out of what is kept, the
     /// oldest first, where they hold more than they may.
     fn release_laggards(&self, stream: &Stream) {

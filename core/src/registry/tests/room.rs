@@ -140,3 +140,46 @@ async fn who_comes_and_goes_takes_no_one_elses_place() {
         }
     }
 }
+
+/// Nothing is written to them that would make them shrink.
+#[tokio::test(start_paused = true)]
+async fn streams_that_wait_shrink_where_memory_runs_out() {
+    let limit = 8 << 20;
+    let registry = Registry::new(RegistryConfig::default().with_memory(ByteSize(limit)));
+    let publish = |number: usize| {
+        let request = PublishRequest::new(key(&format!("live/{number}")), "test");
+        registry.publish(request).unwrap()
+    };
+    let large = |number: i64| {
+        let payload = Bytes::from(vec![0; 300_000]);
+        Frame::new(TrackId(0), number * 3_600, now(), payload).with_keyframe(number == 0)
+    };
+    let mut readers = Vec::new();
+    for number in 0..16 {
+        let mut publisher = publish(number);
+        let mut reader = publisher.handle().subscribe_resilient();
+        for number in 0..4 {
+            publisher.publish_frame(large(number)).unwrap();
+        }
+        // One has read everything, and one stands behind the first frame.
+        match number {
+            0 => assert_eq!(read(&mut reader), "V0 V1 V2 V3"),
+            1 => assert!(reader.try_recv().is_some()),
+            _ => continue,
+        }
+        readers.push(reader);
+    }
+    assert!(registry.memory().used > limit);
+    sleep(Duration::from_secs(1)).await;
+    assert!(registry.memory().used <= limit, "{:?}", registry.memory());
+    // They go on: without a loss, and with a count of it that is exact.
+    for (number, reader) in readers.iter_mut().enumerate() {
+        let mut publisher = publish(number);
+        assert_eq!(publisher.epoch(), 2);
+        put(&mut publisher, 10..11);
+        let text = read(reader);
+        let want = ["V10", "lag3 V10"][number];
+        assert!(text.ends_with(want), "{number}: {text}");
+        assert_eq!(text.contains("lag"), number == 1, "{number}: {text}");
+    }
+}
