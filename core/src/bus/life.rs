@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use tokio::time::{Instant as TokioInstant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::config::{BusConfig, Takeover};
@@ -24,9 +24,13 @@ use crate::registry::Home;
 use crate::sync::{AcqRel, Arc, Release, Weak, now};
 use crate::{DiscontinuityCause, StreamEvent, StreamKey, Watched};
 
-/// For so long after its end a stream can still be read to the end. What is
-/// left then belongs to readers that stand still.
+/// For so long after its end a stream can still be read to the end by those who
+/// read it. What is left then belongs to readers that stand still.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How soon after the end it is looked whether they all have read it; after
+/// twice that time again, and so on.
+const DRAINED_AFTER: Duration = Duration::from_millis(20);
 
 /// How often a stream that waits for its publisher looks whether it must let go
 /// of what it keeps: no frame comes that would make it.
@@ -298,8 +302,21 @@ async fn keeper(stream: Arc<Stream>) {
             stream.shrink_while_waiting();
         }
     }
-    sleep(DRAIN).await;
+    drained(stream).await;
     stream.writer.lock().clear(stream);
+}
+
+/// Waits for the readers of a stream that has ended, workers among them, but
+/// not for ever. None can join any more: where there are none, nobody will miss
+/// what the stream keeps, and streams that come and go by the thousand leave
+/// nothing behind.
+async fn drained(stream: &Stream) {
+    let over = TokioInstant::now() + DRAIN;
+    let mut pause = DRAINED_AFTER;
+    while stream.readers.len() > 0 && TokioInstant::now() < over {
+        sleep_until(over.min(TokioInstant::now() + pause)).await;
+        pause *= 2;
+    }
 }
 
 /// A stream while it has a keeper. A runtime that shuts down takes the keeper

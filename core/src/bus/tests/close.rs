@@ -91,3 +91,25 @@ async fn a_closed_stream_can_be_read_for_a_while_and_is_then_let_go() {
     assert_eq!(read(&mut late), "V0 v1 v2 v3 v4 v5 v6 v7 lag492 end");
     assert_eq!(handle.memory().pinned, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_ended_stream_kept_goes_with_its_last_reader() {
+    let (mut publisher, handle) = stream(BusConfig::default());
+    publish_video(&mut publisher, 0..500, 100);
+    publisher.finish();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(handle.memory().kept < 1_000, "{:?}", handle.memory());
+    // Nobody but the handle holds the stream.
+    assert_eq!(crate::sync::Arc::strong_count(&handle.stream), 1);
+
+    let (mut publisher, handle) = stream(BusConfig::default());
+    let mut reader = handle.subscribe();
+    publish_video(&mut publisher, 0..500, 100);
+    publisher.finish();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tail(&read(&mut reader), 2), "v499 end");
+    drop(reader);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(handle.memory().kept < 1_000, "{:?}", handle.memory());
+    assert_eq!(crate::sync::Arc::strong_count(&handle.stream), 1);
+}
