@@ -36,7 +36,7 @@ pub trait StreamWorker: Send + 'static {
     }
 
     /// What it is to be woken for; asked when it has read all there is. What
-    /// comes meanwhile waits for it, 64 entries at most.
+    /// comes meanwhile waits for it: some 32 frames or 256 KiB at most.
     fn interest(&self) -> Interest {
         Interest::everything()
     }

@@ -10,11 +10,17 @@
 
 use std::task::Waker;
 
+use super::chain::{BLOCK, BLOCK_BYTES};
 use crate::sync::{Arc, ArcValue, Mutex};
 use crate::{Interest, TrackId};
 
-/// As many entries may lie there before a worker is woken for all of them.
-const MOST_UNREAD: u32 = 64;
+/// As many frames may lie there before a worker is woken for all of them, and as
+/// many bytes: half of what a block takes ([`BLOCK`], [`BLOCK_BYTES`]). Where
+/// memory is short the stream keeps one block, and a worker that slept while two
+/// came would find the link from its own to them cut. The other half is for the
+/// time that it takes to wake.
+const MOST_UNREAD: usize = BLOCK / 2;
+const MOST_UNREAD_BYTES: u64 = BLOCK_BYTES / 2;
 
 /// The doors of a stream's workers.
 pub(crate) struct Doors {
@@ -29,7 +35,8 @@ pub(crate) struct Door {
 struct Waiting {
     waker: Waker,
     interest: Interest,
-    unread: u32,
+    unread: usize,
+    unread_bytes: u64,
 }
 
 impl Doors {
@@ -59,11 +66,14 @@ impl Doors {
     }
 
     /// A frame was put.
-    pub(super) fn frame(&self, track: TrackId, dts: i64, keyframe: bool) {
+    pub(super) fn frame(&self, track: TrackId, dts: i64, keyframe: bool, bytes: u64) {
         for door in self.doors.load().iter() {
             door.knock(|waiting| {
                 waiting.unread += 1;
-                waiting.unread >= MOST_UNREAD || waiting.interest.wants(track, dts, keyframe)
+                waiting.unread_bytes = waiting.unread_bytes.saturating_add(bytes);
+                waiting.unread >= MOST_UNREAD
+                    || waiting.unread_bytes >= MOST_UNREAD_BYTES
+                    || waiting.interest.wants(track, dts, keyframe)
             });
         }
     }
@@ -83,6 +93,7 @@ impl Door {
             waker: waker.clone(),
             interest,
             unread: 0,
+            unread_bytes: 0,
         });
     }
 

@@ -93,15 +93,20 @@ impl Publisher {
         let now = now();
         self.keep_pace(frame.payload.len(), now)?;
         let (track, dts, keyframe) = (frame.track, frame.dts, frame.keyframe);
+        let bytes = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
         let stream = &*self.stream;
         let mut writer = stream.writer.lock();
         writer.check(self.epoch)?;
-        writer.put_frame(stream, frame, now);
+        let broke = writer.put_frame(stream, frame, now);
         let truncated = writer.take_truncated();
         let put = stream.observer.is_some().then(|| writer.last());
         drop(writer);
         stream.wake.wake();
-        stream.doors.frame(track, dts, keyframe);
+        if broke {
+            stream.doors.open();
+        } else {
+            stream.doors.frame(track, dts, keyframe, bytes);
+        }
         if let Some((block, index)) = put
             && let Some(Entry::Frame { frame, .. }) = block.get(index)
         {

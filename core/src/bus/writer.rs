@@ -162,8 +162,9 @@ impl Writer {
             .max_by_key(|end| end.time)
     }
 
-    pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, now: Instant) {
-        self.put_break(stream, frame.received);
+    /// Puts a frame; whether a discontinuity was put before it.
+    pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, now: Instant) -> bool {
+        let broke = self.put_break(stream, frame.received);
         let age = nanos(stream.age(now));
         let at = self.track_at(stream, frame.track, now);
         let role = self.role(at, now);
@@ -171,7 +172,7 @@ impl Writer {
         let received = frame.received;
         let (epoch, interval) = (self.epoch, self.limits.audio_join_interval);
         let Some(track) = self.tracks.get_mut(at) else {
-            return;
+            return broke;
         };
         track.meter.record(age, bytes, frame.keyframe);
         track.advance(&frame, now, epoch);
@@ -213,6 +214,7 @@ impl Writer {
         if rolled {
             self.expire(stream, now);
         }
+        broke
     }
 
     /// The block and index of the entry that was put last.
@@ -383,12 +385,14 @@ impl Writer {
     }
 
     /// Tells of the break before the first entry of a publish that continues
-    /// the stream, so that its length is known.
-    fn put_break(&mut self, stream: &Stream, at: Instant) {
-        if let Some(cause) = self.pending_break.take() {
-            let missing = self.silence(at);
-            self.append_discontinuity(stream, Discontinuity::new(cause, missing), at);
-        }
+    /// the stream, so that its length is known; whether there was one to tell of.
+    fn put_break(&mut self, stream: &Stream, at: Instant) -> bool {
+        let Some(cause) = self.pending_break.take() else {
+            return false;
+        };
+        let missing = self.silence(at);
+        self.append_discontinuity(stream, Discontinuity::new(cause, missing), at);
+        true
     }
 
     fn append_discontinuity(

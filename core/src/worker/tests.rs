@@ -198,10 +198,53 @@ async fn a_deadline_and_a_heap_of_frames_wake_a_worker_too() {
         next: i64::MAX,
     });
     sleep(Duration::from_millis(1)).await;
-    put(&mut publisher, 1..64);
+    put(&mut publisher, 1..32);
     sleep(Duration::from_millis(1)).await;
     assert_eq!(lines.lock().join(" "), "-", "nothing of interest yet");
-    put(&mut publisher, 64..65);
+    put(&mut publisher, 32..33);
     sleep(Duration::from_millis(1)).await;
-    assert!(lines.lock().join(" ").ends_with("V64 -"));
+    assert!(lines.lock().join(" ").ends_with("V32 -"));
+    // And so does a discontinuity that comes with a frame of no interest.
+    drop(publisher);
+    sleep(Duration::from_millis(1)).await;
+    let mut publisher = registry.publish(request()).unwrap();
+    put(&mut publisher, 33..34);
+    sleep(Duration::from_millis(1)).await;
+    let took = lines.lock().join(" ");
+    assert!(took.contains("Discontinuity"), "{took}");
+}
+
+/// The stream then keeps one block, and a worker that sleeps must not lose what
+/// comes before it.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_sleeps_misses_nothing_where_memory_is_short() {
+    let registry = Registry::default();
+    let config = BusConfig {
+        memory: ByteSize(64 << 10),
+        ..BusConfig::default()
+    };
+    for (bytes, count) in [(7, 1_000), (200_000, 40), (1 << 20, 9)] {
+        let request = request().with_bus(config.clone());
+        let mut publisher = registry.publish(request).unwrap();
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        publisher.handle().attach_worker(Patient {
+            notes: notes(&lines, -1),
+            next: i64::MAX,
+        });
+        sleep(Duration::from_millis(1)).await;
+        for number in 0..count {
+            let payload = Bytes::from(vec![0; bytes]);
+            let frame = Frame::new(TrackId(0), number * 3_600, now(), payload);
+            publisher
+                .publish_frame(frame.with_keyframe(number == 0))
+                .unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+        publisher.finish();
+        sleep(Duration::from_millis(1)).await;
+        let lines = lines.lock();
+        let frames = lines.iter().filter(|line| line.starts_with('V')).count();
+        assert_eq!(i64::try_from(frames).unwrap(), count, "{bytes}: {lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("Lag")), "{bytes}");
+    }
 }
