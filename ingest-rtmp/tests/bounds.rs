@@ -25,6 +25,10 @@ use rillcast_ingest_rtmp::proto::message::{Control, kind};
 
 use client::Client;
 
+/// What a publisher is told whose silence ends it.
+const SILENT: &str = "nothing was sent for too long \
+    (rtmp.idle_timeout; for pictures and sound, limits.idle_timeout)";
+
 const SETTINGS: &str = "\
 [rtmp]
 max_message_size = \"64KiB\"
@@ -300,14 +304,14 @@ async fn publishers_without_media_and_lines_without_bytes() {
             Some(said) => break said,
         }
     };
-    assert_eq!(said, "nothing was sent for too long");
+    assert_eq!(said, SILENT);
     assert_eq!(stream.ended().await, CloseReason::Idle);
 
     let settings = "[rtmp]\nidle_timeout = \"1s\"\n";
     let (host, address) = start(settings).await;
     let mut client = Client::publishing(address, "cam").await;
     let stream = host.services().registry.get(&key).unwrap();
-    assert_eq!(client.last_words().await, "nothing was sent for too long");
+    assert_eq!(client.last_words().await, SILENT);
     assert_eq!(stream.current_state().lifecycle, Lifecycle::Idle);
     let mut again = Client::publishing(address, "cam").await;
     again.still_there().await;

@@ -93,7 +93,8 @@ pub enum Farewell {
     Kicked,
     /// Another publisher took the name over.
     TakenOver,
-    /// It was silent for too long.
+    /// It was silent for too long: for the connection (`rtmp.idle_timeout`) or
+    /// for the stream (`limits.idle_timeout`).
     Idle,
     /// It sent more than it may.
     TooFast,
@@ -122,7 +123,9 @@ impl fmt::Display for Farewell {
         f.write_str(match self {
             Self::Kicked => "an operator ended the stream",
             Self::TakenOver => "another publisher took the stream over",
-            Self::Idle => "nothing was sent for too long",
+            Self::Idle => {
+                "nothing was sent for too long (rtmp.idle_timeout; for pictures and sound, limits.idle_timeout)"
+            }
             Self::TooFast => "more is sent than limits.bitrate_cut allows",
             Self::Shutdown => "the server stops",
             Self::Unusable(why) => why,
