@@ -49,6 +49,9 @@ pub struct Config {
     pub max_amf_values: usize,
     /// Answers that may wait for a peer that does not read them.
     pub max_write_buffer: ByteSize,
+    /// Messages and commands of no use (of unknown kinds, malformed, or media
+    /// outside of a publish) that a connection may send in a minute.
+    pub max_useless_messages: u64,
     /// The largest read from a socket, and so the largest read buffer of a
     /// connection. It begins with a sixteenth and grows with the bitrate.
     pub read_buffer: ByteSize,
@@ -84,6 +87,9 @@ max_amf_depth = 16
 max_amf_values = 16384
 # Answers that may wait for a peer that does not read them.
 max_write_buffer = \"64KiB\"
+# Messages of no use that a connection may send in a minute: of unknown kinds,
+# malformed, or media outside of a publish.
+max_useless_messages = 10000
 # The largest read buffer of a connection; it begins with a sixteenth.
 read_buffer = \"64KiB\"
 ";
@@ -192,6 +198,7 @@ read_buffer = \"64KiB\"
             handshake_timeout: self.handshake_timeout.0,
             idle_timeout: self.idle_timeout.0,
             max_write_buffer: self.max_write_buffer.as_usize(),
+            max_useless_messages: self.max_useless_messages,
             amf: self.amf_limits(),
         }
     }
@@ -222,6 +229,7 @@ impl Default for Config {
             max_amf_depth: session.amf.depth(),
             max_amf_values: session.amf.values(),
             max_write_buffer: size(session.max_write_buffer),
+            max_useless_messages: session.max_useless_messages,
             read_buffer: ByteSize(64 << 10),
         }
     }
@@ -256,7 +264,7 @@ mod tests {
         assert_eq!(config, Config::default());
         assert_eq!(config.check(), Ok(()));
         let keys = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
-        assert_eq!(keys(Config::EXAMPLE), 14, "every key is shown");
+        assert_eq!(keys(Config::EXAMPLE), 15, "every key is shown");
         assert_eq!(toml::from_str::<Config>("").unwrap(), config);
     }
 

@@ -1,10 +1,12 @@
 //! One connection: reads, feeds the [`Session`], writes, and carries what it
 //! says to the bus. All of the protocol is in [`proto`](crate::proto).
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -14,12 +16,18 @@ use rillcast_core::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::Instrument;
 
 use crate::config::Config;
 use crate::proto::{Event, Farewell, PublishRequest, Refused, Rejection, Session, SessionError};
 use crate::to_bus::{Counts, Stop, ToBus};
+
+/// So many bytes are taken from a peer before the others of its thread have
+/// their turn: of the smallest messages, which cost most, less than a
+/// millisecond's work.
+const TURN: usize = 16 << 10;
 
 /// How long a peer has to read the last words, after which it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
@@ -143,14 +151,25 @@ impl Connection {
         let mut stop = pin!(Woken::new(Box::pin(shutdown.requested())));
         let mut timer = pin!(sleep_until(self.session.poll_timeout().into()));
         let mut buffer = vec![0; read_buffer / 16];
+        let mut turn = 0;
         loop {
             if self.pending.is_empty() {
                 self.pending = self.session.poll_transmit().unwrap_or_default();
             }
+            if turn >= TURN {
+                turn = 0;
+                yield_now().await;
+                // Where there is always something to read, nothing else is heard.
+                match heard(&mut self.live, stop.as_mut(), timer.as_mut()).await {
+                    Some(Wake::Shutdown) => return Err(End::Farewell(Farewell::Shutdown)),
+                    Some(Wake::Closed(reason)) => return Err(End::Farewell(farewell(reason))),
+                    Some(_) => self.session.handle_timeout(Instant::now())?,
+                    None => {}
+                }
+            }
             let (mut reader, mut writer) = self.socket.split();
             let wake = tokio::select! {
-                // What comes most often comes first. It starves nothing: tokio
-                // lets a task read so many times without a pause and no more.
+                // What comes most often comes first; the rest has its turn above.
                 biased;
                 written = writer.write(&self.pending), if !self.pending.is_empty() => {
                     Wake::Written(written)
@@ -167,6 +186,7 @@ impl Connection {
                 Wake::Read(Ok(0)) => return Err(End::Gone(None)),
                 Wake::Read(Ok(count)) => {
                     let input = buffer.get(..count).unwrap_or_default();
+                    turn += count;
                     self.take(input, Instant::now()).await?;
                     // A publisher of many bits is read in larger pieces.
                     if count == buffer.len() && count < read_buffer {
@@ -340,6 +360,26 @@ impl From<Stop> for End {
             Stop::Unusable(why) => Farewell::Unusable(why),
         })
     }
+}
+
+/// What has happened beside the socket by now.
+async fn heard(
+    live: &mut Option<Live>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut timer: Pin<&mut Sleep>,
+) -> Option<Wake> {
+    poll_fn(|cx| {
+        let closed = live
+            .as_mut()
+            .map(|live| Pin::new(&mut live.closed).poll(cx));
+        Poll::Ready(match closed {
+            Some(Poll::Ready(reason)) => Some(Wake::Closed(reason)),
+            _ if stop.as_mut().poll(cx).is_ready() => Some(Wake::Shutdown),
+            _ if timer.as_mut().poll(cx).is_ready() => Some(Wake::Timer),
+            _ => None,
+        })
+    })
+    .await
 }
 
 /// Waits for the end of the publish from outside; without one, for ever.

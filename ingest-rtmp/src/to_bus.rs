@@ -77,16 +77,27 @@ impl ToBus {
         };
         match items {
             Ok(items) => {
+                let mut used = false;
                 for item in items {
+                    used |= matches!(item, SourceItem::Frame(_));
                     self.feed.push(item)?;
+                }
+                if !used {
+                    self.count_unused(size)?;
                 }
                 Ok(())
             }
             Err(error) => {
-                self.feed.publisher_mut().count_unused(size)?;
+                self.count_unused(size)?;
                 self.drop_message(&error)
             }
         }
+    }
+
+    /// Counts a message that gave no frame against the bitrate: for as much as
+    /// it costs, if it is short.
+    fn count_unused(&mut self, size: usize) -> Result<(), Closed> {
+        self.feed.publisher_mut().count_unused(size.max(LEAST_COST))
     }
 
     /// Takes what is worth a line in the log, if the last message was.
@@ -161,6 +172,9 @@ fn set_encoder(publisher: &mut Publisher, name: &str) {
         publisher.set_metadata(|metadata| metadata.encoder = Some(shown.clone()));
     }
 }
+
+/// A message that gives no frame counts for so many bytes at least.
+const LEAST_COST: usize = 512;
 
 /// How much of a publisher's name for itself is kept.
 const MAX_NAME: usize = 64;

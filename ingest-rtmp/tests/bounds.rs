@@ -38,6 +38,7 @@ max_partial_messages = 4
 max_partial_bytes = \"100KiB\"
 max_amf_depth = 4
 max_amf_values = 256
+max_useless_messages = 100
 ";
 
 /// A server of one plugin, with settings to which the address is added.
@@ -127,6 +128,22 @@ async fn unfinished_messages() {
         |client| begin(client, 1, 64 << 10, 60 << 10),
         |client| begin(client, 2, 64 << 10, 60 << 10),
         "unfinished messages hold more than 102400 bytes (rtmp.max_partial_bytes)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn messages_of_no_use() {
+    fn useless(client: &mut Client, count: usize) {
+        for _ in 0..count {
+            client.message(3, 0x63, Vec::new());
+        }
+    }
+    check(
+        "useless",
+        |client| useless(client, 100),
+        |client| useless(client, 101),
+        "101 messages of no use within a minute (rtmp.max_useless_messages)",
     )
     .await;
 }
@@ -385,6 +402,14 @@ limits.bitrate_cut = \"2Mbps\"
         assert_eq!(said.len(), 1, "{said:#?}");
         assert!(said[0].contains(&format!("limit={limit}")), "{said:#?}");
     }
+    // Media without a frame counts too: here, video data that hold no picture.
+    let mut idle = Client::publishing(address, "limited").await;
+    for _ in 0..100 {
+        let mut body = vec![0x17, 2, 0, 0, 0];
+        body.resize(50_000, 7);
+        idle.message(6, kind::VIDEO, body);
+    }
+    assert_eq!(idle.last_words().await, said);
     // Broken messages count too, and the defaults let all of this pass.
     for pieces in [124, 1] {
         send(&mut free, pieces);

@@ -40,6 +40,8 @@ pub struct SessionLimits {
     pub idle_timeout: Duration,
     /// Answers that may wait for a peer that does not read them, in bytes.
     pub max_write_buffer: usize,
+    /// Messages of no use that may come in a minute.
+    pub max_useless_messages: u64,
     /// What a command or script data may hold.
     pub amf: amf0::Limits,
 }
@@ -51,6 +53,7 @@ impl Default for SessionLimits {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             max_write_buffer: 64 << 10,
+            max_useless_messages: 10_000,
             amf: amf0::Limits::default(),
         }
     }
@@ -89,6 +92,8 @@ pub struct Session {
     /// When the peer must have published, or sent something, at the latest.
     deadline: Instant,
     ignored: Ignored,
+    /// When that was last looked at, and what it came to then.
+    useless: (Instant, u64),
 }
 
 #[derive(Debug)]
@@ -115,6 +120,9 @@ enum Publish {
     Asked { stream: u32 },
     Live { stream: u32 },
 }
+
+/// The time for which `rtmp.max_useless_messages` holds.
+const USELESS_PERIOD: Duration = Duration::from_secs(60);
 
 /// The window that we ask the peer to acknowledge in, and that we acknowledge
 /// in until it says otherwise, in bytes: what every server says.
@@ -144,6 +152,7 @@ impl Session {
             next_stream: 1,
             deadline: now + limits.handshake_timeout,
             ignored: Ignored::default(),
+            useless: (now, 0),
             limits,
         }
     }
@@ -169,6 +178,7 @@ impl Session {
             if self.out.len() > self.limits.max_write_buffer {
                 return Err(SessionError::NotReading(self.out.len()));
             }
+            self.bound_useless(now)?;
             if matches!(self.publish, Publish::Asked { .. }) {
                 return Ok(None);
             }
@@ -297,6 +307,21 @@ impl Session {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
+    }
+
+    /// Small messages cost much more than their bytes: ends a peer that sends
+    /// hardly anything else.
+    fn bound_useless(&mut self, now: Instant) -> Result<(), SessionError> {
+        let all = self.ignored.messages + self.ignored.commands;
+        let (since, before) = self.useless;
+        if all - before <= self.limits.max_useless_messages {
+            return Ok(());
+        }
+        if now.saturating_duration_since(since) < USELESS_PERIOD {
+            return Err(SessionError::Useless(all - before));
+        }
+        self.useless = (now, all);
+        Ok(())
     }
 
     /// How much of what came was of no use.

@@ -149,6 +149,9 @@ pub enum SessionError {
     /// More answers than `rtmp.max_write_buffer` wait for the peer.
     #[error("the peer asks and does not read: {0} bytes of answers wait")]
     NotReading(usize),
+    /// More than `rtmp.max_useless_messages` came in a minute.
+    #[error("{0} messages of no use within a minute")]
+    Useless(u64),
     /// `rtmp.handshake_timeout` is over.
     #[error("no stream was published within {0:?}")]
     HandshakeTimeout(Duration),
@@ -165,6 +168,7 @@ impl SessionError {
             Self::Chunk(error) => error.setting(),
             Self::Command(error) => setting_of(*error),
             Self::NotReading(_) => Some("rtmp.max_write_buffer"),
+            Self::Useless(_) => Some("rtmp.max_useless_messages"),
             Self::HandshakeTimeout(_) => Some("rtmp.handshake_timeout"),
             Self::IdleTimeout(_) => Some("rtmp.idle_timeout"),
             Self::Handshake(_) => None,

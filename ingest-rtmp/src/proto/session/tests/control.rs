@@ -118,3 +118,21 @@ fn media_belong_to_the_publish_unless_they_name_another_stream() {
         .unwrap();
     assert!(matches!(&pair.events[..], [Event::Media(media)] if media.timestamp == 9));
 }
+
+#[test]
+fn a_flood_of_what_is_of_no_use_ends_the_connection() {
+    // A message of an unknown kind without a body, and then as many as there
+    // are bytes: each repeats it.
+    const FIRST: [u8; 12] = [0x05, 0, 0, 0, 0, 0, 0, 0x63, 0, 0, 0, 0];
+    let most = usize::try_from(SessionLimits::default().max_useless_messages).unwrap();
+    let mut pair = Pair::live();
+    pair.feed(&FIRST).unwrap();
+    pair.feed(&vec![0xC5; most - 1]).unwrap();
+    // As many again a minute later, as an odd encoder may send them.
+    pair.now += Duration::from_secs(59);
+    pair.now += Duration::from_secs(1);
+    pair.feed(&vec![0xC5; most]).unwrap();
+    let error = pair.feed(&vec![0xC5; 2 * most]).unwrap_err();
+    assert!(matches!(error, SessionError::Useless(_)), "{error}");
+    assert_eq!(error.setting(), Some("rtmp.max_useless_messages"));
+}

@@ -77,7 +77,7 @@ address, with the count of those that went unsaid.
 |---|---|
 | `rtmp.max_connections`, `rtmp.max_connections_per_address` | the connection is closed |
 | `rtmp.handshake_timeout`, any bound of a peer that does not publish | the connection is closed |
-| `rtmp.max_message_size`, `max_command_size`, `max_chunk_streams`, `max_partial_messages`, `max_partial_bytes`, `max_amf_depth`, `max_amf_values` while publishing | `NetStream.Publish.Failed` with the setting's name |
+| `rtmp.max_message_size`, `max_command_size`, `max_chunk_streams`, `max_partial_messages`, `max_partial_bytes`, `max_amf_depth`, `max_amf_values`, `max_useless_messages` while publishing | `NetStream.Publish.Failed` with the setting's name |
 | `max_amf_depth`, `max_amf_values` in metadata | the metadata is left out, the stream goes on |
 | `rtmp.max_write_buffer` while publishing | `NetStream.Publish.Failed` with the setting's name |
 | `rtmp.idle_timeout` | `NetConnection.Connect.IdleTimeOut`; the stream waits for `bus.reconnect_grace` |
