@@ -11,7 +11,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::thread::{Builder as ThreadBuilder, available_parallelism};
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -116,16 +116,30 @@ impl Drop for Pool {
 fn start(number: usize, stop: CancellationToken, running: &TaskTracker) -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
+    let runtime = Background(Some(runtime));
     let token = running.token();
     ThreadBuilder::new()
         .name(format!("rillcast-io-{number}"))
         .spawn(move || {
-            runtime.block_on(stop.cancelled());
-            // Not the plain drop, which waits for what blocks.
-            runtime.shutdown_background();
+            if let Some(runtime) = &runtime.0 {
+                runtime.block_on(stop.cancelled());
+            }
+            drop(runtime);
             drop(token);
         })?;
     Ok(handle)
+}
+
+/// A runtime that is dropped without waiting for what blocks in it, as it must
+/// be within another one: where its thread cannot be started.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Where the connections of one kind are: how many each thread has.

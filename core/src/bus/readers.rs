@@ -23,7 +23,7 @@ impl Cursor {
         }
     }
 
-    /// The block, for its reader. `None` if the publisher is just emptying it.
+    /// The block, for its reader. `None` while the publisher looks at it.
     #[inline]
     pub(crate) fn hold(&self) -> Option<HeldBlock<'_>> {
         self.block.take()
@@ -41,12 +41,12 @@ impl Cursor {
         self.base.store(base, Relaxed);
         let before = loop {
             // The publisher holds it for as long as it takes to take a pointer
-            // away, and that from a reader that has fallen out: no other loop of
-            // the bus waits for anyone.
+            // away, and that from a reader that has fallen out. Here and where such
+            // a reader reads on are the only places of the bus that wait for anyone.
             if let Some(mut held) = self.block.take() {
                 break std::mem::replace(&mut *held, block);
             }
-            std::hint::spin_loop();
+            std::thread::yield_now();
         };
         drop(before);
     }

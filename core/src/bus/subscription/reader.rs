@@ -295,9 +295,12 @@ impl State {
             }
             // Before the slot: whoever closes does so after the last entry.
             let closed = self.stream.is_closed();
-            // A cursor that the publisher holds is being emptied.
-            let mut held = cursor.hold();
-            let here = held.as_ref().and_then(|held| held.as_ref());
+            // The publisher holds a cursor for a moment, to empty it or only to look.
+            let Some(mut held) = cursor.hold() else {
+                std::thread::yield_now();
+                continue;
+            };
+            let here = held.as_ref();
             match here.map_or(Found::Gone, |here| Found::at(here, self.index)) {
                 Found::Frame {
                     track,
@@ -316,7 +319,7 @@ impl State {
                         self.missed += u64::from(self.lagging);
                     } else if !self.resilient || self.is_open(track, dependent) {
                         let index = self.index - 1;
-                        return held.map(|held| Recv::Frame(FrameRef { held, index }));
+                        return Some(Recv::Frame(FrameRef { held, index }));
                     }
                 }
                 Found::Track(track, version) => {
@@ -347,9 +350,7 @@ impl State {
                 Found::End(End::More) => {}
                 Found::End(End::Next(next)) => {
                     self.index = 0;
-                    if let Some(held) = &mut held {
-                        cursor.move_on(held, next);
-                    }
+                    cursor.move_on(&mut held, next);
                 }
                 Found::End(End::Cut) | Found::Gone => {
                     drop(held);
