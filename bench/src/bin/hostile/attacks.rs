@@ -12,6 +12,7 @@ mod chunk_streams;
 mod churn;
 mod command_order;
 mod create_stream;
+mod empty_messages;
 mod garbage_media;
 mod giant_messages;
 mod half_open;
@@ -23,6 +24,7 @@ mod http_loris;
 mod interleaved;
 mod live;
 mod never_reads;
+mod no_frames;
 mod others_streams;
 mod paths;
 mod pipelining;
@@ -221,6 +223,16 @@ pub(crate) const ALL: &[Attack] = &[
         abandoned_polls,
         "abandoned-polls",
         "held requests of clients that leave"
+    ),
+    attack!(
+        empty_messages,
+        "empty-messages",
+        "a message of no kind and no length in every byte"
+    ),
+    attack!(
+        no_frames,
+        "no-frames",
+        "megabytes of video that no frame comes of, as fast as it goes"
     ),
     attack!(churn, "churn", "connections that come and go"),
 ];

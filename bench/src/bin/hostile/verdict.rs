@@ -92,6 +92,8 @@ pub(crate) fn judge(rows: &[Row], rest: Rest, lines: &Lines) -> Vec<String> {
         "publishing" | "publish ended" => PUBLISHES * periods,
         // Of each stream once.
         "the stream is not packaged" | "the stream is packaged again" => PUBLISHES * periods,
+        // The same, and of each only after as much as the bound allows was sent.
+        "the publisher sends more than limits.bitrate_warn" | "stream ended" => PUBLISHES * periods,
         _ => periods,
     };
     faults.extend(lines.offences(most));
