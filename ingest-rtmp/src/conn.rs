@@ -29,6 +29,10 @@ use crate::to_bus::{Counts, Stop, ToBus};
 /// millisecond's work.
 const TURN: usize = 16 << 10;
 
+/// What a peer may still send meanwhile: more than both ends' socket buffers
+/// hold, and less than a line brings in that time.
+const MOST_UNHEARD: usize = 16 << 20;
+
 /// How long a peer has to read the last words, after which it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -338,8 +342,13 @@ impl Connection {
                 }
             }
             self.socket.shutdown().await?;
-            let mut unread = vec![0; 4 << 10];
-            while self.socket.read(&mut unread).await? > 0 {}
+            let mut unread = vec![0; TURN];
+            for _ in 0..MOST_UNHEARD / TURN {
+                if self.socket.read(&mut unread).await? == 0 {
+                    break;
+                }
+                yield_now().await;
+            }
             Ok::<_, io::Error>(())
         };
         // Whether the peer has heard it is its own affair.
