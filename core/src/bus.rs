@@ -47,7 +47,8 @@ pub use publisher::{Publisher, ResumePoint};
 pub use qos::{Qos, TrackQos};
 pub use state::{CloseReason, Closed, JoinAt, Lifecycle, StreamFlag, StreamState};
 pub use subscription::{
-    BusEntry, FrameRef, Recv, ResilientSubscription, Subscription, SubscriptionEnd,
+    BusEntry, FrameRef, Frames, FramesIter, Recv, ResilientSubscription, Run, Subscription,
+    SubscriptionEnd,
 };
 
 pub(crate) use observer::Watcher;

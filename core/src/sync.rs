@@ -108,6 +108,17 @@ impl<T> Lease<T> {
     pub(crate) fn take(&self) -> Option<Held<'_, T>> {
         self.0.try_borrow_mut().ok()
     }
+
+    /// The value, once the thread that holds it has given it back: for those
+    /// who may wait, and for what is held for moments only.
+    pub(crate) fn wait(&self) -> Held<'_, T> {
+        loop {
+            if let Some(held) = self.take() {
+                return held;
+            }
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// An [`ArcCell`] that is never empty.

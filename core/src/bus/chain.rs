@@ -10,7 +10,7 @@ use std::mem::size_of;
 
 use super::configs::Configs;
 use super::memory::{Charge, Gauge};
-use crate::sync::{Acquire, Arc, ArcCell, AtomicU32, Release, Slot};
+use crate::sync::{Acquire, Arc, ArcCell, AtomicU32, AtomicU64, Relaxed, Release, Slot, Weak};
 use crate::{Discontinuity, Frame, Track};
 
 /// Slots of a stream's first block: an idle stream is small.
@@ -65,6 +65,10 @@ pub(crate) struct Block {
     next: ArcCell<Block>,
     /// How many slots are used, once no more will be.
     sealed: AtomicU32,
+    /// One bit for each slot that holds more than a frame which follows from
+    /// the ones before it: a reader looks closely at these, and takes the
+    /// others in rows. The writer sets it before the entry counts as published.
+    special: AtomicU64,
     pub(crate) charge: Charge,
 }
 
@@ -90,6 +94,7 @@ impl Block {
             slots: (0..slots).map(|_| Slot::new()).collect(),
             next: ArcCell::empty(),
             sealed: AtomicU32::new(OPEN),
+            special: AtomicU64::new(0),
             charge: Charge::new(Arc::clone(gauge), overhead),
         })
     }
@@ -104,9 +109,14 @@ impl Block {
         self.slots.get(index)?.get()
     }
 
-    /// Publishes `entry` at `index`; the writer's own.
-    pub(crate) fn set(&self, index: usize, entry: Entry) {
+    /// Publishes `entry` at `index`, as one to be looked at closely or not; the
+    /// writer's own.
+    pub(crate) fn set(&self, index: usize, entry: Entry, special: bool) {
         self.charge.add(entry.bytes());
+        if special {
+            let bits = self.special.load(Relaxed) | 1 << index;
+            self.special.store(bits, Relaxed);
+        }
         if let Some(slot) = self.slots.get(index) {
             slot.set(entry);
         }
@@ -140,6 +150,31 @@ impl Block {
             Some(next) => End::Next(next),
             None => End::Cut,
         }
+    }
+
+    /// How many of the next `published` entries from `index` on stand here in a
+    /// row and need no closer look. The caller has seen that so many are
+    /// published, here and in the blocks behind.
+    #[inline]
+    pub(crate) fn row(&self, index: usize, published: u64) -> usize {
+        let here = match self.sealed.load(Acquire) {
+            OPEN => self.slots.len(),
+            sealed => usize::try_from(sealed).unwrap_or(usize::MAX),
+        };
+        let special = self
+            .special
+            .load(Relaxed)
+            .checked_shr(u32::try_from(index).unwrap_or(u32::MAX))
+            .map_or(0, u64::trailing_zeros);
+        here.saturating_sub(index)
+            .min(usize::try_from(published).unwrap_or(usize::MAX))
+            .min(usize::try_from(special).unwrap_or(usize::MAX))
+    }
+
+    /// The entries from `index` on, `len` of them.
+    #[inline]
+    pub(crate) fn slots(&self, index: usize, len: usize) -> &[Slot<Entry>] {
+        self.slots.get(index..index + len).unwrap_or_default()
     }
 
     /// How many entries are published by now.
@@ -176,12 +211,34 @@ impl Drop for Block {
 
 /// Where a reader that joins starts, stored anew at each join point.
 pub(crate) struct Join {
-    pub(crate) point: Option<Point>,
+    pub(crate) point: Option<Spot>,
     /// The configurations at the point; without one, those in force.
     pub(crate) configs: Arc<Configs>,
 }
 
-/// A place in the chain.
+/// A place in the chain, for those who may come to it: who has not begun to read
+/// holds no block.
+#[derive(Clone)]
+pub(crate) struct Spot {
+    pub(crate) block: Weak<Block>,
+    pub(crate) index: usize,
+    pub(crate) seq: u64,
+    /// How many frames come before it.
+    pub(crate) frames: u64,
+}
+
+impl Spot {
+    /// The place, if its block is still there.
+    pub(crate) fn point(&self) -> Option<Point> {
+        Some(Point {
+            block: self.block.upgrade()?,
+            index: self.index,
+            frames: self.frames,
+        })
+    }
+}
+
+/// A place in the chain that is held.
 #[derive(Clone)]
 pub(crate) struct Point {
     pub(crate) block: Arc<Block>,

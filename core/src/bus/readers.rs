@@ -29,6 +29,11 @@ impl Cursor {
         self.block.take()
     }
 
+    /// The block, once the publisher has looked at it.
+    pub(crate) fn wait(&self) -> HeldBlock<'_> {
+        self.block.wait()
+    }
+
     /// Moves the reader, which holds the cursor, to `block`.
     pub(crate) fn move_on(&self, held: &mut HeldBlock<'_>, block: Arc<Block>) {
         self.base.store(block.base, Relaxed);
@@ -39,15 +44,10 @@ impl Cursor {
     pub(crate) fn place(&self, block: Option<Arc<Block>>) {
         let base = block.as_ref().map_or(u64::MAX, |block| block.base);
         self.base.store(base, Relaxed);
-        let before = loop {
-            // The publisher holds it for as long as it takes to take a pointer
-            // away, and that from a reader that has fallen out. Here and where such
-            // a reader reads on are the only places of the bus that wait for anyone.
-            if let Some(mut held) = self.block.take() {
-                break std::mem::replace(&mut *held, block);
-            }
-            std::thread::yield_now();
-        };
+        // The publisher holds it for as long as it takes to take a pointer away,
+        // and that from a reader that has fallen out. Here and where such a reader
+        // reads on are the only places where a reader waits for anyone.
+        let before = std::mem::replace(&mut *self.block.wait(), block);
         drop(before);
     }
 
@@ -87,8 +87,18 @@ impl Readers {
         self.count.load(Relaxed)
     }
 
-    pub(crate) fn add(&self, cursor: &Arc<Cursor>) -> Place {
+    /// Counts a reader that has joined.
+    pub(crate) fn join(&self) {
         self.count.fetch_add(1, Relaxed);
+    }
+
+    /// Counts it no longer.
+    pub(crate) fn leave(&self) {
+        self.count.fetch_sub(1, Relaxed);
+    }
+
+    /// Enters one that begins to read, and so to hold a block.
+    pub(crate) fn add(&self, cursor: &Arc<Cursor>) -> Place {
         let mut table = self.table.lock();
         let cursor = Some(Arc::clone(cursor));
         let at = match table.free.pop() {
@@ -106,7 +116,6 @@ impl Readers {
 
     #[expect(clippy::needless_pass_by_value, reason = "a place is given back once")]
     pub(crate) fn remove(&self, place: Place) {
-        self.count.fetch_sub(1, Relaxed);
         let mut table = self.table.lock();
         let cursor = table.places.get_mut(place.0).and_then(Option::take);
         table.free.push(place.0);

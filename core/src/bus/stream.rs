@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::chain::{Block, Join, Point};
+use super::chain::{Block, Join, Spot};
 use super::config::BusConfig;
 use super::configs::Configs;
 use super::doors::Doors;
@@ -154,6 +154,12 @@ impl Stream {
         seq >= self.published.load(Acquire)
     }
 
+    /// How many entries a reader at `seq` has to read.
+    #[inline]
+    pub(crate) fn unread(&self, seq: u64) -> u64 {
+        self.published.load(Acquire).saturating_sub(seq)
+    }
+
     /// Time since the stream's creation.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.created)
@@ -172,7 +178,7 @@ impl Stream {
         });
     }
 
-    pub(crate) fn store_join(&self, point: Option<Point>, configs: &Arc<Configs>) {
+    pub(crate) fn store_join(&self, point: Option<Spot>, configs: &Arc<Configs>) {
         self.join.store(Arc::new(Join {
             point,
             configs: Arc::clone(configs),

@@ -11,9 +11,13 @@ use super::state::{CloseReason, JoinAt};
 use super::stream::Stream;
 use crate::sync::Arc;
 use crate::{Discontinuity, Frame, StreamKey, Track};
+
 mod reader;
+mod run;
+mod state;
 
 pub(crate) use reader::Reader;
+pub use run::{Frames, FramesIter, Run};
 
 /// What a subscription yields next. The subscription is borrowed until it is
 /// dropped; so let it out of `tokio::select!` before it is looked at:
@@ -167,6 +171,28 @@ impl Subscription {
         self.reader.poll_next(cx)
     }
 
+    /// As [`recv`](Self::recv), with all frames that lie there in a row: who
+    /// handles many at once, or was away for a while, reads so at a fraction of
+    /// the cost.
+    ///
+    /// Cancel safe: entries are taken only when they are returned.
+    #[inline]
+    pub fn recv_run(&mut self) -> impl Future<Output = Run<'_>> + Send {
+        self.reader.next_run()
+    }
+
+    /// As [`try_recv`](Self::try_recv), with all frames that lie there in a row.
+    #[inline]
+    pub fn try_recv_run(&mut self) -> Option<Run<'_>> {
+        self.reader.try_run()
+    }
+
+    /// As [`recv_run`](Self::recv_run), for hand-written futures.
+    #[inline]
+    pub fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Run<'_>> {
+        self.reader.poll_run(cx)
+    }
+
     /// The sequence number of the next entry. Frames, configurations and
     /// discontinuities of a stream share one sequence from 0.
     #[must_use]
@@ -227,6 +253,27 @@ impl ResilientSubscription {
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
         self.inner.poll_recv(cx)
+    }
+
+    /// As [`recv`](Self::recv), with all frames that lie there in a row; see
+    /// [`Subscription::recv_run`].
+    ///
+    /// Cancel safe: entries are taken only when they are returned.
+    #[inline]
+    pub fn recv_run(&mut self) -> impl Future<Output = Run<'_>> + Send {
+        self.inner.recv_run()
+    }
+
+    /// As [`try_recv`](Self::try_recv), with all frames that lie there in a row.
+    #[inline]
+    pub fn try_recv_run(&mut self) -> Option<Run<'_>> {
+        self.inner.try_recv_run()
+    }
+
+    /// As [`recv_run`](Self::recv_run), for hand-written futures.
+    #[inline]
+    pub fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Run<'_>> {
+        self.inner.poll_recv_run(cx)
     }
 
     /// The sequence number of the next entry; see [`Subscription::position`].

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::chain::{BLOCK, BLOCK_BYTES, Block, Entry, FIRST_BLOCK, Point};
+use super::chain::{BLOCK, BLOCK_BYTES, Block, Entry, FIRST_BLOCK, Spot};
 use super::config::BusConfig;
 use super::configs::Configs;
 use super::memory::Gauge;
@@ -193,13 +193,15 @@ impl Writer {
         if role == Role::Primary {
             track.gop_frames += 1;
         }
+        // Data has no keyframes to wait for.
+        let dependent = !frame.keyframe && track.kind != Some(MediaKind::Data);
+        let special = !track.announced || dependent && !track.is_opened(epoch);
         let entry = Entry::Frame {
             join,
-            // Data has no keyframes to wait for.
-            dependent: !frame.keyframe && track.kind != Some(MediaKind::Data),
+            dependent,
             frame,
         };
-        let rolled = self.append(stream, entry, now);
+        let rolled = self.append(stream, entry, special, now);
         self.frames += 1;
         self.last_received = Some(received);
         stream.set_last_frame(age);
@@ -236,6 +238,7 @@ impl Writer {
             state.epoch = epoch;
             state.alive_at = now;
             state.kind = Some(kind);
+            state.announced = true;
             state.timescale = Some(timescale);
         }
         if self.configs.get(track.id).is_some_and(|old| **old == track) {
@@ -248,7 +251,7 @@ impl Writer {
         // the join, and passes over the entry by its version.
         self.store_configs(stream);
         let version = self.configs.version;
-        if self.append(stream, Entry::Track { track, version }, now) {
+        if self.append(stream, Entry::Track { track, version }, true, now) {
             self.expire(stream, now);
         }
         true
@@ -336,9 +339,10 @@ impl Writer {
             bytes,
             since: now,
         });
-        let point = Point {
-            block: self.block(),
+        let point = Spot {
+            block: Arc::downgrade(&self.block),
             index: self.len - 1,
+            seq: self.seq - 1,
             frames: self.frames - 1,
         };
         stream.store_join(Some(point), &self.configs);
@@ -353,6 +357,10 @@ impl Writer {
         };
         if self.configs.tracks.iter().any(|track| gone(track.id)) {
             self.configs = Arc::new(self.configs.retain(|id| !gone(id)));
+            let epoch = self.epoch;
+            for track in self.tracks.iter_mut().filter(|track| track.epoch != epoch) {
+                track.announced = false;
+            }
             self.store_configs(stream);
         }
     }
@@ -402,7 +410,7 @@ impl Writer {
         now: Instant,
     ) {
         stream.counters.discontinuities.fetch_add(1, Relaxed);
-        if self.append(stream, Entry::Discontinuity(discontinuity), now) {
+        if self.append(stream, Entry::Discontinuity(discontinuity), true, now) {
             self.expire(stream, now);
         }
     }
@@ -414,13 +422,13 @@ impl Writer {
     }
 
     /// Puts an entry at the end of the chain; whether that took a new block.
-    fn append(&mut self, stream: &Stream, entry: Entry, now: Instant) -> bool {
+    fn append(&mut self, stream: &Stream, entry: Entry, special: bool, now: Instant) -> bool {
         let bytes = entry.bytes();
         let full = self.len >= self.block.capacity()
             || self.len > 0 && self.block_bytes.saturating_add(bytes) > BLOCK_BYTES;
         if full {
             let next = Block::new(self.seq, self.frames, BLOCK, &self.gauge);
-            next.set(0, entry);
+            next.set(0, entry, special);
             self.block.seal(self.len, Arc::clone(&next));
             stream.head.store(Arc::clone(&next));
             self.sealed_bytes += self.block.charge.bytes();
@@ -436,7 +444,7 @@ impl Writer {
             self.block = next;
             (self.len, self.block_bytes) = (1, bytes);
         } else {
-            self.block.set(self.len, entry);
+            self.block.set(self.len, entry, special);
             self.len += 1;
             self.block_bytes = self.block_bytes.saturating_add(bytes);
         }

@@ -12,6 +12,10 @@ use crate::{Frame, MediaKind, ResumePoint, Timescale, TrackId};
 pub(super) struct TrackState {
     pub(super) id: TrackId,
     pub(super) kind: Option<MediaKind>,
+    /// The track is one of the configurations in force.
+    pub(super) announced: bool,
+    /// The last publish that sent a frame of the track which needs no other one.
+    opened: u64,
     pub(super) timescale: Option<Timescale>,
     pub(super) meter: Arc<TrackMeter>,
     /// The last publish that announced the track or sent a frame of it.
@@ -40,6 +44,8 @@ impl TrackState {
         Self {
             id,
             kind: None,
+            announced: false,
+            opened: 0,
             timescale: None,
             meter,
             epoch,
@@ -55,6 +61,9 @@ impl TrackState {
     pub(super) fn advance(&mut self, frame: &Frame, now: Instant, epoch: u64) {
         self.epoch = epoch;
         self.alive_at = now;
+        if frame.keyframe {
+            self.opened = epoch;
+        }
         let Some(timescale) = self.timescale else {
             return;
         };
@@ -74,6 +83,11 @@ impl TrackState {
             timescale,
             received: frame.received,
         });
+    }
+
+    /// Whether a frame that needs no other one came in the publish of `epoch`.
+    pub(super) const fn is_opened(&self, epoch: u64) -> bool {
+        self.opened == epoch
     }
 
     /// The end of the last frame on the stream's time line, and its arrival.
