@@ -2,9 +2,8 @@
 
 use std::any::type_name;
 use std::future::poll_fn;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
@@ -149,11 +148,13 @@ impl Drop for Place {
     }
 }
 
-impl Deref for Place {
-    type Target = Door;
+impl Place {
+    fn wait(&self, waker: &Waker, interest: Interest) {
+        self.0.wait(&self.1.stream.wake, waker, interest);
+    }
 
-    fn deref(&self) -> &Door {
-        &self.0
+    fn is_waiting(&self) -> bool {
+        self.0.is_waiting()
     }
 }
 

@@ -124,7 +124,6 @@ impl Block {
 
     /// Ends the block after `len` entries and links `next` to it.
     pub(crate) fn seal(&self, len: usize, next: Arc<Self>) {
-        self.charge.tell();
         self.next.store(Some(next));
         // After the link: a reader that sees the block sealed and finds no
         // link knows that it was cut.

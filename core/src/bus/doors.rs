@@ -4,14 +4,18 @@
 //! A packager has something to show some ten times a second, and frames come
 //! seventy times. To run it for each of them would cost as much as its work.
 //!
-//! No wake-up is lost, by the door's lock: the publisher puts an entry, then
-//! looks at the door; the worker leaves its waker there, then looks for entries.
-//! Whichever comes second sees what the other did.
+//! No wake-up is lost. The publisher puts an entry, passes the gate of the
+//! stream's wake set, then looks at the doors; the worker leaves its waker at the
+//! door, passes the gate, then looks for entries. Both pass by a read-modify-write
+//! of one location, and whoever passes second sees what the other did. A door is
+//! a lease: a publisher that finds it held by its worker passes on, since the
+//! worker will look for entries after.
 
 use std::task::Waker;
 
 use super::chain::{BLOCK, BLOCK_BYTES};
-use crate::sync::{Arc, ArcValue, Mutex};
+use super::wake::WakeSet;
+use crate::sync::{AcqRel, Acquire, Arc, ArcValue, AtomicU64, Lease};
 use crate::{Interest, TrackId};
 
 /// As many frames may lie there before a worker is woken for all of them, and as
@@ -25,11 +29,21 @@ const MOST_UNREAD_BYTES: u64 = BLOCK_BYTES / 2;
 /// The doors of a stream's workers.
 pub(crate) struct Doors {
     doors: ArcValue<Vec<Arc<Door>>>,
+    /// Counts the changes of the list.
+    version: AtomicU64,
+}
+
+/// The doors as a publisher knows them, so that it need not load the list for
+/// each frame.
+#[derive(Default)]
+pub(super) struct KnownDoors {
+    doors: Arc<Vec<Arc<Door>>>,
+    version: u64,
 }
 
 /// Where one worker waits.
 pub(crate) struct Door {
-    waiting: Mutex<Option<Waiting>>,
+    waiting: Lease<Option<Waiting>>,
 }
 
 struct Waiting {
@@ -43,18 +57,20 @@ impl Doors {
     pub(super) fn new() -> Self {
         Self {
             doors: ArcValue::of(Vec::new()),
+            version: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn add(&self) -> Arc<Door> {
         let door = Arc::new(Door {
-            waiting: Mutex::new(None),
+            waiting: Lease::new(None),
         });
         self.doors.update(|doors| {
             let mut doors = doors.clone();
             doors.push(Arc::clone(&door));
             doors
         });
+        self.version.fetch_add(1, AcqRel);
         door
     }
 
@@ -63,11 +79,25 @@ impl Doors {
             let others = doors.iter().filter(|other| !Arc::ptr_eq(other, door));
             others.cloned().collect()
         });
+        self.version.fetch_add(1, AcqRel);
     }
 
-    /// A frame was put.
-    pub(super) fn frame(&self, track: TrackId, dts: i64, keyframe: bool, bytes: u64) {
-        for door in self.doors.load().iter() {
+    /// A frame was put, and the gate passed.
+    #[inline]
+    pub(super) fn frame(
+        &self,
+        known: &mut KnownDoors,
+        track: TrackId,
+        dts: i64,
+        keyframe: bool,
+        bytes: u64,
+    ) {
+        let version = self.version.load(Acquire);
+        if known.version != version {
+            known.version = version;
+            known.doors = self.doors.load_full();
+        }
+        for door in known.doors.iter() {
             door.knock(|waiting| {
                 waiting.unread += 1;
                 waiting.unread_bytes = waiting.unread_bytes.saturating_add(bytes);
@@ -78,38 +108,51 @@ impl Doors {
         }
     }
 
-    /// Something was put that concerns everybody, or the stream has ended.
+    /// Something was put that concerns everybody, or the stream has ended, and
+    /// the gate was passed.
     pub(super) fn open(&self) {
         for door in self.doors.load().iter() {
-            door.knock(|_| true);
+            door.open();
         }
     }
 }
 
 impl Door {
     /// Waits for what is of `interest`. The caller must look for entries after this.
-    pub(crate) fn wait(&self, waker: &Waker, interest: Interest) {
-        *self.waiting.lock() = Some(Waiting {
+    pub(crate) fn wait(&self, wake: &WakeSet, waker: &Waker, interest: Interest) {
+        *self.waiting.wait() = Some(Waiting {
             waker: waker.clone(),
             interest,
             unread: 0,
             unread_bytes: 0,
         });
+        wake.pass_gate();
     }
 
-    /// Whether nobody has come yet.
+    /// Whether nobody has come yet. Who holds the door at this moment will wake
+    /// the worker, or leave it waiting.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.lock().is_some()
+        self.waiting.take().is_none_or(|waiting| waiting.is_some())
     }
 
     fn knock(&self, wakes: impl FnOnce(&mut Waiting) -> bool) {
-        let mut place = self.waiting.lock();
+        let Some(mut place) = self.waiting.take() else {
+            return;
+        };
         if place.as_mut().is_some_and(wakes) {
             let waiting = place.take();
             drop(place);
             if let Some(waiting) = waiting {
                 waiting.waker.wake();
             }
+        }
+    }
+
+    /// As a knock that wakes in any case, even behind another one.
+    fn open(&self) {
+        let waiting = self.waiting.wait().take();
+        if let Some(waiting) = waiting {
+            waiting.waker.wake();
         }
     }
 }

@@ -2,11 +2,17 @@
 //! grace time between them, and the end.
 //!
 //! Every change is made under two locks, the home's table before the stream's
-//! writer, so that what the registry lists, what its events tell and who may
+//! life, so that what the registry lists, what its events tell and who may
 //! write never disagree. Everything that runs foreign code or wakes a task
 //! comes after both.
+//!
+//! To publish takes neither. A publisher takes the writer, which is a lease: one
+//! read-modify-write that never waits. Whoever takes the writer from it decides
+//! so under the lock, waits for the entry that is being put, if one is, and tells
+//! the writer whose it is from now on. So a publisher that finds its writer taken,
+//! or another's, has been ended, and no entry is put after the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -19,7 +25,6 @@ use super::observer::Watcher;
 use super::publisher::Publisher;
 use super::state::{CloseReason, Lifecycle};
 use super::stream::{Control, Origin, Stream, session};
-use super::writer::Hold;
 use crate::registry::Home;
 use crate::sync::{AcqRel, Arc, Release, Weak, now};
 use crate::{DiscontinuityCause, StreamEvent, StreamKey, Watched};
@@ -35,6 +40,46 @@ const DRAINED_AFTER: Duration = Duration::from_millis(20);
 /// How often a stream that waits for its publisher looks whether it must let go
 /// of what it keeps: no frame comes that would make it.
 const SHRINK_EVERY: Duration = Duration::from_millis(500);
+
+/// Who holds a stream, and which publish is in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) hold: Hold,
+    /// The publish in force, counted from 1.
+    pub(crate) epoch: u64,
+}
+
+/// Who holds the stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    /// A publisher, which is ended if it is silent for `idle`.
+    Held {
+        since: Instant,
+        idle: Option<Duration>,
+    },
+    /// Nobody, until then.
+    Detached { until: Instant },
+    /// Nobody any more.
+    Ended(CloseReason),
+}
+
+impl Life {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            hold: Hold::Detached { until: now },
+            epoch: 0,
+        }
+    }
+
+    /// Why the publish of `epoch` may not write; by default, because another
+    /// one does.
+    pub(crate) const fn why_closed(&self) -> CloseReason {
+        match self.hold {
+            Hold::Ended(reason) => reason,
+            Hold::Held { .. } | Hold::Detached { .. } => CloseReason::TakenOver,
+        }
+    }
+}
 
 /// What is to be ended.
 #[derive(Clone, Copy, Debug)]
@@ -100,8 +145,8 @@ impl Stream {
         idle: Option<Duration>,
     ) -> Option<Attached> {
         let now = now();
-        let mut writer = self.writer.lock();
-        let (cause, held) = match writer.hold {
+        let mut life = self.life.lock();
+        let (cause, held) = match life.hold {
             Hold::Ended(_) => return None,
             Hold::Detached { .. } => (DiscontinuityCause::Reconnect, false),
             Hold::Held { since, .. } => {
@@ -115,12 +160,14 @@ impl Stream {
                 }
             }
         };
-        let resume = writer.attach(config, idle, cause, now);
-        let epoch = writer.epoch;
+        life.epoch += 1;
+        life.hold = Hold::Held { since: now, idle };
+        let epoch = life.epoch;
+        let resume = self.writer.wait().attach(config, epoch, cause);
         let control = Arc::new(Watched::new(Control::default()));
         let before = self.control.swap(Arc::clone(&control));
         self.set_lifecycle(Lifecycle::Publishing, epoch);
-        drop(writer);
+        drop(life);
         let event = if epoch == 1 {
             StreamEvent::published(self)
         } else {
@@ -153,19 +200,23 @@ impl Stream {
         };
         let home = self.home();
         let mut table = home.as_ref().map(|home| home.table());
-        let mut writer = self.writer.lock();
-        if !matches!(writer.hold, Hold::Held { .. }) || writer.epoch != epoch {
+        let mut life = self.life.lock();
+        if !matches!(life.hold, Hold::Held { .. }) || life.epoch != epoch {
             return;
         }
-        writer.detach(now() + grace);
+        life.hold = Hold::Detached {
+            until: now() + grace,
+        };
+        self.writer.wait().release();
         self.set_lifecycle(Lifecycle::Idle, epoch);
-        drop(writer);
+        drop(life);
         let event = StreamEvent::detached(self);
         if let Some(table) = &mut table {
             table.send(&event);
         }
         drop(table);
         // Workers read what they let lie, before it may have to go.
+        self.wake.pass_gate();
         self.doors.open();
         self.keep(&runtime);
         self.observer
@@ -178,9 +229,9 @@ impl Stream {
 
     /// Lets go of what there is no room for, if the stream waits still.
     fn shrink_while_waiting(&self) {
-        let mut writer = self.writer.lock();
-        if matches!(writer.hold, Hold::Detached { .. }) {
-            writer.shrink(self, now());
+        let life = self.life.lock();
+        if matches!(life.hold, Hold::Detached { .. }) {
+            self.writer.wait().shrink(self, now());
         }
     }
 
@@ -201,9 +252,9 @@ impl Stream {
     pub(crate) fn end(self: &Arc<Self>, which: Close, reason: CloseReason) -> bool {
         let home = self.home();
         let mut table = home.as_ref().map(|home| home.table());
-        let mut writer = self.writer.lock();
-        let epoch = writer.epoch;
-        let applies = match (which, writer.hold) {
+        let mut life = self.life.lock();
+        let epoch = life.epoch;
+        let applies = match (which, life.hold) {
             (_, Hold::Ended(_)) => false,
             (Close::Any, _) => true,
             (Close::Publish(of), Hold::Held { .. })
@@ -216,10 +267,11 @@ impl Stream {
         if !applies {
             return false;
         }
-        let held = matches!(writer.hold, Hold::Held { .. });
-        writer.end(self, reason);
+        let held = matches!(life.hold, Hold::Held { .. });
+        life.hold = Hold::Ended(reason);
+        self.writer.wait().end(self);
         self.set_lifecycle(Lifecycle::Ended, epoch);
-        drop(writer);
+        drop(life);
         let event = StreamEvent::ended(self, reason);
         let removed = table.as_mut().and_then(|table| table.remove(self, &event));
         drop(table);
@@ -265,10 +317,7 @@ impl Stream {
 async fn keeper(stream: Arc<Stream>) {
     let stream = &Kept(stream).0;
     loop {
-        let (hold, epoch) = {
-            let writer = stream.writer.lock();
-            (writer.hold, writer.epoch)
-        };
+        let Life { hold, epoch } = *stream.life.lock();
         let (at, which, reason) = match hold {
             Hold::Ended(_) => break,
             Hold::Detached { until } => (until, Close::Detached(epoch), CloseReason::GraceExpired),
@@ -303,7 +352,7 @@ async fn keeper(stream: Arc<Stream>) {
         }
     }
     drained(stream).await;
-    stream.writer.lock().clear(stream);
+    stream.writer.wait().clear(stream);
 }
 
 /// Waits for the readers of a stream that has ended, workers among them, but

@@ -33,7 +33,10 @@ impl Budget {
 /// The memory of one stream.
 #[derive(Debug)]
 pub(crate) struct Gauge {
-    bytes: AtomicU64,
+    /// What blocks have told of.
+    told: AtomicU64,
+    /// What the block that is written has not told of yet.
+    untold: AtomicU64,
     /// The part of it that the stream keeps for its readers.
     kept: AtomicU64,
     budget: Arc<Budget>,
@@ -43,7 +46,8 @@ impl Gauge {
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
         budget.streams.fetch_add(1, Relaxed);
         Self {
-            bytes: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             budget,
         }
@@ -59,7 +63,7 @@ impl Gauge {
 
     /// Bytes of all blocks of the stream that are alive.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
+        self.told.load(Relaxed) + self.untold.load(Relaxed)
     }
 
     /// Whether the registry is over its budget and `bytes`, of this stream, are
@@ -85,12 +89,12 @@ impl Drop for Gauge {
 pub(crate) struct Charge {
     gauge: Arc<Gauge>,
     bytes: AtomicU64,
-    /// The part of `bytes` that the budget knows of. All streams of a registry
-    /// share that counter, so it is told in steps and not frame by frame.
+    /// The part of `bytes` that gauge and budget know of. Both are shared with
+    /// other threads, so they are told in steps and not frame by frame.
     told: AtomicU64,
 }
 
-/// The steps in which the budget is told.
+/// The steps in which they are told.
 const STEP: u64 = 64 << 10;
 
 impl Charge {
@@ -108,9 +112,11 @@ impl Charge {
     pub(crate) fn add(&self, bytes: u64) {
         let total = self.bytes() + bytes;
         self.bytes.store(total, Relaxed);
-        self.gauge.bytes.fetch_add(bytes, Relaxed);
-        if total - self.told.load(Relaxed) >= STEP {
+        let untold = total - self.told.load(Relaxed);
+        if untold >= STEP {
             self.tell();
+        } else {
+            self.gauge.untold.store(untold, Relaxed);
         }
     }
 
@@ -118,21 +124,21 @@ impl Charge {
         self.bytes.load(Relaxed)
     }
 
-    /// Tells the budget all of it.
+    /// Tells of all of it. For the writer, before it goes on to another block.
     pub(crate) fn tell(&self) {
         let total = self.bytes();
         let told = self.told.swap(total, Relaxed);
+        self.gauge.untold.store(0, Relaxed);
+        self.gauge.told.fetch_add(total - told, Relaxed);
         self.gauge.budget.used.fetch_add(total - told, Relaxed);
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.gauge.bytes.fetch_sub(self.bytes(), Relaxed);
-        self.gauge
-            .budget
-            .used
-            .fetch_sub(self.told.load(Relaxed), Relaxed);
+        let told = self.told.load(Relaxed);
+        self.gauge.told.fetch_sub(told, Relaxed);
+        self.gauge.budget.used.fetch_sub(told, Relaxed);
     }
 }
 
@@ -149,7 +155,7 @@ mod tests {
         second.add(50);
         assert_eq!((gauge.bytes(), budget.used()), (150, 100));
         second.tell();
-        assert_eq!(budget.used(), 150);
+        assert_eq!((gauge.bytes(), budget.used()), (150, 150));
         drop(first);
         assert_eq!((gauge.bytes(), budget.used()), (50, 50));
         drop(second);

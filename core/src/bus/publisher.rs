@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::chain::Entry;
+use super::doors::KnownDoors;
 use super::handle::StreamHandle;
 use super::life::Close;
 use super::metadata::StreamMetadata;
@@ -12,7 +13,8 @@ use super::pace::{Bitrates, Pace, Verdict};
 use super::qos::nanos;
 use super::state::{CloseReason, Closed};
 use super::stream::{Control, Stream};
-use crate::sync::{Arc, AtomicU64, Relaxed, now};
+use super::writer::Writer;
+use crate::sync::{Arc, AtomicU64, Held, Relaxed, now};
 use crate::{BitRate, Discontinuity, Frame, MediaKind, Track, Watched};
 
 /// Where a publisher that continues a stream takes it up.
@@ -43,6 +45,7 @@ pub struct Publisher {
     control: Arc<Watched<Control>>,
     /// How many requests for a keyframe the ingest has been told of.
     keyframes_seen: Arc<AtomicU64>,
+    doors: KnownDoors,
     pace: Pace,
     bitrates: Bitrates,
     finished: bool,
@@ -63,6 +66,7 @@ impl Publisher {
             resume,
             control,
             keyframes_seen: Arc::default(),
+            doors: KnownDoors::default(),
             pace: Pace::default(),
             bitrates: Bitrates::default(),
             finished: false,
@@ -95,8 +99,7 @@ impl Publisher {
         let (track, dts, keyframe) = (frame.track, frame.dts, frame.keyframe);
         let bytes = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
         let stream = &*self.stream;
-        let mut writer = stream.writer.lock();
-        writer.check(self.epoch)?;
+        let mut writer = self.writer()?;
         let broke = writer.put_frame(stream, frame, now);
         let truncated = writer.take_truncated();
         let put = stream.observer.is_some().then(|| writer.last());
@@ -105,8 +108,11 @@ impl Publisher {
         if broke {
             stream.doors.open();
         } else {
-            stream.doors.frame(track, dts, keyframe, bytes);
+            stream
+                .doors
+                .frame(&mut self.doors, track, dts, keyframe, bytes);
         }
+        // Not while the writer is held: what an observer does may need it.
         if let Some((block, index)) = put
             && let Some(Entry::Frame { frame, .. }) = block.get(index)
         {
@@ -181,10 +187,9 @@ impl Publisher {
 
     fn put<T>(
         &mut self,
-        put: impl FnOnce(&mut super::writer::Writer, &Stream, Instant) -> T,
+        put: impl FnOnce(&mut Writer, &Stream, Instant) -> T,
     ) -> Result<T, Closed> {
-        let mut writer = self.stream.writer.lock();
-        writer.check(self.epoch)?;
+        let mut writer = self.writer()?;
         let result = put(&mut writer, &self.stream, now());
         let truncated = writer.take_truncated();
         drop(writer);
@@ -192,6 +197,20 @@ impl Publisher {
         self.stream.doors.open();
         self.tell_truncated(truncated);
         Ok(result)
+    }
+
+    /// The writer, unless the publish has been ended.
+    #[inline]
+    fn writer(&self) -> Result<Held<'_, Writer>, Closed> {
+        match self.stream.writer.take() {
+            Some(writer) if writer.is_of(self.epoch) => Ok(writer),
+            _ => Err(self.why_closed()),
+        }
+    }
+
+    #[cold]
+    fn why_closed(&self) -> Closed {
+        Closed::new(self.stream.life.lock().why_closed())
     }
 
     fn tell_truncated(&self, truncated: bool) {

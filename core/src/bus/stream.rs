@@ -9,6 +9,7 @@ use super::chain::{Block, Join, Spot};
 use super::config::BusConfig;
 use super::configs::Configs;
 use super::doors::Doors;
+use super::life::Life;
 use super::memory::{Budget, Gauge};
 use super::metadata::StreamMetadata;
 use super::observer::Watcher;
@@ -21,8 +22,8 @@ use super::wake::WakeSet;
 use super::writer::Writer;
 use crate::registry::Home;
 use crate::sync::{
-    AcqRel, Acquire, Arc, ArcValue, AtomicBool, AtomicU8, AtomicU64, Mutex, Relaxed, Release, Weak,
-    now,
+    AcqRel, Acquire, Arc, ArcValue, AtomicBool, AtomicU8, AtomicU64, Lease, Mutex, Relaxed,
+    Release, Weak, now,
 };
 use crate::{CloseReason, StreamKey, Watched};
 
@@ -51,7 +52,7 @@ pub(crate) struct Stream {
     pub(crate) readers: Readers,
 
     // What the publisher writes.
-    pub(crate) writer: Mutex<Writer>,
+    pub(crate) writer: Lease<Writer>,
     /// Nanoseconds from the creation to the last frame; [`NEVER`] before the first.
     last_frame: AtomicU64,
     meters: ArcValue<Vec<Arc<TrackMeter>>>,
@@ -59,6 +60,7 @@ pub(crate) struct Stream {
     pub(crate) gauge: Arc<Gauge>,
 
     // The life of the stream.
+    pub(crate) life: Mutex<Life>,
     lifecycle: AtomicU8,
     flags: AtomicU8,
     epoch: AtomicU64,
@@ -121,11 +123,12 @@ impl Stream {
             wake: WakeSet::new(),
             doors: Doors::new(),
             readers: Readers::default(),
-            writer: Mutex::new(writer),
+            writer: Lease::new(writer),
             last_frame: AtomicU64::new(NEVER),
             meters: ArcValue::of(Vec::new()),
             counters: Counters::default(),
             gauge,
+            life: Mutex::new(Life::new(now)),
             lifecycle: AtomicU8::new(0),
             flags: AtomicU8::new(0),
             epoch: AtomicU64::new(0),

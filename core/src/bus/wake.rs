@@ -78,6 +78,12 @@ impl WakeSet {
         }
     }
 
+    /// Orders what the caller has stored before, and looks at after, against what
+    /// wakers of this set and others that pass have: see the doors of a stream.
+    pub(crate) fn pass_gate(&self) {
+        self.core.gate.fetch_add(0, AcqRel);
+    }
+
     /// How many waiters are registered.
     pub(crate) fn len(&self) -> usize {
         usize::try_from(self.core.gate.load(Relaxed) & COUNT_MASK).unwrap_or(usize::MAX)

@@ -1,10 +1,8 @@
 //! The writing end of a stream: what is put on the chain, where readers may
 //! join, and how long what was put there is kept.
 //!
-//! One publisher at a time owns it in effect. It stands behind a mutex all the
-//! same, which nobody but a publisher takes save to attach, detach or end: that
-//! is what makes the end of a take-over clean, and costs the publisher an
-//! uncontended lock a frame.
+//! One publisher at a time writes; who may take the writer from it, and how, is
+//! in `life.rs`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,7 +12,6 @@ use super::config::BusConfig;
 use super::configs::Configs;
 use super::memory::Gauge;
 use super::qos::{TrackMeter, nanos};
-use super::state::{CloseReason, Closed};
 use super::stream::Stream;
 use crate::sync::{Arc, Relaxed, Release, Weak};
 use keep::Kept;
@@ -31,24 +28,11 @@ use crate::{Discontinuity, DiscontinuityCause, Frame, MediaKind, ResumePoint, Tr
 /// who would join at the sound.
 const QUIET_VIDEO: Duration = Duration::from_secs(2);
 
-/// Who holds the stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Hold {
-    /// A publisher, which is ended if it is silent for `idle`.
-    Held {
-        since: Instant,
-        idle: Option<Duration>,
-    },
-    /// Nobody, until then.
-    Detached { until: Instant },
-    /// Nobody any more.
-    Ended(CloseReason),
-}
-
 pub(crate) struct Writer {
-    pub(crate) hold: Hold,
-    /// The publish in force, counted from 1.
-    pub(crate) epoch: u64,
+    /// The publish in force, or the last one, counted from 1.
+    epoch: u64,
+    /// That publish may write.
+    open: bool,
     limits: Limits,
     gauge: Arc<Gauge>,
     /// The block that is written, and how many of its slots are.
@@ -69,6 +53,8 @@ pub(crate) struct Writer {
     joined_at: Option<Instant>,
     joins_in_epoch: u32,
     tracks: Vec<TrackState>,
+    /// The place of the primary track among them.
+    primary: Option<usize>,
     configs: Arc<Configs>,
     /// The publish began as a continuation, and its first entry must say so.
     pending_break: Option<DiscontinuityCause>,
@@ -89,8 +75,8 @@ impl Writer {
         let block = Block::new(0, 0, FIRST_BLOCK, &gauge);
         gauge.set_kept(block.charge.bytes());
         Self {
-            hold: Hold::Detached { until: now },
             epoch: 0,
+            open: false,
             limits: Limits::new(config),
             gauge,
             kept: VecDeque::from([Kept {
@@ -109,6 +95,7 @@ impl Writer {
             joined_at: None,
             joins_in_epoch: 0,
             tracks: Vec::new(),
+            primary: None,
             configs: Arc::new(Configs::new()),
             pending_break: None,
             last_received: None,
@@ -125,31 +112,27 @@ impl Writer {
     }
 
     /// Whether the publish of `epoch` may write.
-    pub(crate) fn check(&self, epoch: u64) -> Result<(), Closed> {
-        match self.hold {
-            Hold::Ended(reason) => Err(Closed::new(reason)),
-            _ if self.epoch != epoch => Err(Closed::new(CloseReason::TakenOver)),
-            _ => Ok(()),
-        }
+    #[inline]
+    pub(crate) const fn is_of(&self, epoch: u64) -> bool {
+        self.open && self.epoch == epoch
     }
 
-    /// Takes the stream from its publisher, and waits for the next one.
-    pub(crate) fn detach(&mut self, until: Instant) {
-        self.hold = Hold::Detached { until };
+    /// Takes the writer from its publisher: another one may follow.
+    pub(crate) fn release(&mut self) {
+        self.open = false;
         // What nobody will add to is counted to the byte.
         self.block.charge.tell();
     }
 
-    /// Gives the stream to the next publisher, which continues it for `cause`.
+    /// Gives the writer to the publish of `epoch`, which continues the stream for `cause`.
     pub(crate) fn attach(
         &mut self,
         config: &BusConfig,
-        idle: Option<Duration>,
+        epoch: u64,
         cause: DiscontinuityCause,
-        now: Instant,
     ) -> Option<ResumePoint> {
-        self.epoch += 1;
-        self.hold = Hold::Held { since: now, idle };
+        self.epoch = epoch;
+        self.open = true;
         self.limits = Limits::new(config);
         self.joins_in_epoch = 0;
         if self.frames > 0 {
@@ -167,7 +150,12 @@ impl Writer {
         let broke = self.put_break(stream, frame.received);
         let age = nanos(stream.age(now));
         let at = self.track_at(stream, frame.track, now);
-        let role = self.role(at, now);
+        // Only keyframes, and frames of the primary track, have one.
+        let role = if frame.keyframe || self.primary == Some(at) {
+            self.role(at, now)
+        } else {
+            Role::Other
+        };
         let bytes = frame.payload.len();
         let received = frame.received;
         let (epoch, interval) = (self.epoch, self.limits.audio_join_interval);
@@ -247,6 +235,7 @@ impl Writer {
         self.put_break(stream, now);
         let track = Arc::new(track);
         self.configs = Arc::new(self.configs.with(&track));
+        self.find_primary();
         // Before the entry: who joins in between is given the configuration at
         // the join, and passes over the entry by its version.
         self.store_configs(stream);
@@ -275,10 +264,9 @@ impl Writer {
     }
 
     /// Ends the stream. What was put stays readable until [`Writer::clear`].
-    pub(crate) fn end(&mut self, stream: &Stream, reason: CloseReason) {
-        self.hold = Hold::Ended(reason);
-        self.block.charge.tell();
-        // Under the lock: no frame is put after a reader saw this.
+    pub(crate) fn end(&mut self, stream: &Stream) {
+        self.release();
+        // While the writer is held: no frame is put after a reader saw this.
         stream.closed.store(true, Release);
     }
 
@@ -296,7 +284,17 @@ impl Writer {
         stream.add_meter(&meter);
         self.tracks
             .push(TrackState::new(id, meter, self.epoch, now));
+        self.find_primary();
         self.tracks.len() - 1
+    }
+
+    /// Finds the primary track anew, after tracks or configurations have changed.
+    fn find_primary(&mut self) {
+        self.primary = match self.configs.primary() {
+            Some(primary) => self.tracks.iter().position(|track| track.id == primary.id),
+            // Nobody said what the tracks are: what comes first is taken for pictures.
+            None => self.tracks.iter().position(|track| track.kind.is_none()),
+        };
     }
 
     /// What a keyframe of the track at `at` means to readers that join.
@@ -304,11 +302,7 @@ impl Writer {
         let Some(track) = self.tracks.get(at) else {
             return Role::Other;
         };
-        let primary = match self.configs.primary() {
-            Some(primary) => self.tracks.iter().find(|track| track.id == primary.id),
-            // Nobody said what the tracks are: what comes first is taken for pictures.
-            None => self.tracks.iter().find(|track| track.kind.is_none()),
-        };
+        let primary = self.primary.and_then(|primary| self.tracks.get(primary));
         match primary {
             Some(primary) if primary.id == track.id => Role::Primary,
             Some(primary)
@@ -361,6 +355,7 @@ impl Writer {
             for track in self.tracks.iter_mut().filter(|track| track.epoch != epoch) {
                 track.announced = false;
             }
+            self.find_primary();
             self.store_configs(stream);
         }
     }
@@ -427,6 +422,7 @@ impl Writer {
         let full = self.len >= self.block.capacity()
             || self.len > 0 && self.block_bytes.saturating_add(bytes) > BLOCK_BYTES;
         if full {
+            self.block.charge.tell();
             let next = Block::new(self.seq, self.frames, BLOCK, &self.gauge);
             next.set(0, entry, special);
             self.block.seal(self.len, Arc::clone(&next));

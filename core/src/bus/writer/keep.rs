@@ -25,6 +25,7 @@ impl Writer {
         if let Some(expired) = self.expired.upgrade() {
             expired.cut();
         }
+        self.block.charge.tell();
         let next = Block::new(self.seq, self.frames, 1, &self.gauge);
         self.block.seal(self.len, Arc::clone(&next));
         stream.head.store(Arc::clone(&next));
