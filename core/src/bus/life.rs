@@ -23,6 +23,7 @@ use super::handle::StreamHandle;
 use super::memory::Budget;
 use super::observer::Watcher;
 use super::publisher::Publisher;
+use super::qos::nanos;
 use super::state::{CloseReason, Lifecycle};
 use super::stream::{Control, Origin, Stream, session};
 use crate::registry::Home;
@@ -231,7 +232,8 @@ impl Stream {
     fn shrink_while_waiting(&self) {
         let life = self.life.lock();
         if matches!(life.hold, Hold::Detached { .. }) {
-            self.writer.wait().shrink(self, now());
+            let age = nanos(self.age(now()));
+            self.writer.wait().shrink(self, age);
         }
     }
 

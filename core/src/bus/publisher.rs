@@ -94,13 +94,13 @@ impl Publisher {
     /// [`Closed`] if the stream has ended, another publisher took it over, or
     /// this one sends more than it may: then the stream ends.
     pub fn publish_frame(&mut self, frame: Frame) -> Result<usize, Closed> {
-        let now = now();
-        self.keep_pace(frame.payload.len(), now)?;
+        let age = self.age();
+        self.keep_pace(frame.payload.len(), age)?;
         let (track, dts, keyframe) = (frame.track, frame.dts, frame.keyframe);
         let bytes = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
         let stream = &*self.stream;
         let mut writer = self.writer()?;
-        let broke = writer.put_frame(stream, frame, now);
+        let broke = writer.put_frame(stream, frame, age);
         let truncated = writer.take_truncated();
         let put = stream.observer.is_some().then(|| writer.last());
         drop(writer);
@@ -131,7 +131,7 @@ impl Publisher {
     /// # Errors
     /// [`Closed`] if the stream has ended or another publisher took it over.
     pub fn publish_track(&mut self, track: Track) -> Result<bool, Closed> {
-        self.put(|writer, stream, now| writer.put_track(stream, track, now))
+        self.put(|writer, stream, age| writer.put_track(stream, track, age))
     }
 
     /// Puts a discontinuity on the bus, to which the next frames belong.
@@ -139,7 +139,7 @@ impl Publisher {
     /// # Errors
     /// [`Closed`] if the stream has ended or another publisher took it over.
     pub fn publish_discontinuity(&mut self, discontinuity: Discontinuity) -> Result<(), Closed> {
-        self.put(|writer, stream, now| writer.put_discontinuity(stream, discontinuity, now))
+        self.put(|writer, stream, age| writer.put_discontinuity(stream, discontinuity, age))
     }
 
     /// Counts bytes that arrived and became no frame (a message that is broken,
@@ -149,12 +149,18 @@ impl Publisher {
     /// # Errors
     /// [`Closed`] if the publisher sends more than it may: then the stream ends.
     pub fn count_unused(&mut self, bytes: usize) -> Result<(), Closed> {
-        self.keep_pace(bytes, now())
+        self.keep_pace(bytes, self.age())
+    }
+
+    /// The stream's age in nanoseconds.
+    #[inline]
+    fn age(&self) -> u64 {
+        nanos(self.stream.age(now()))
     }
 
     #[inline]
-    fn keep_pace(&mut self, bytes: usize, now: Instant) -> Result<(), Closed> {
-        match self.pace.arrive(bytes, nanos(self.stream.age(now))) {
+    fn keep_pace(&mut self, bytes: usize, age: u64) -> Result<(), Closed> {
+        match self.pace.arrive(bytes, age) {
             Verdict::Fine => Ok(()),
             Verdict::Warn => {
                 self.warn_of_pace();
@@ -185,12 +191,9 @@ impl Publisher {
         Closed::new(self.close_reason().unwrap_or(CloseReason::TooFast))
     }
 
-    fn put<T>(
-        &mut self,
-        put: impl FnOnce(&mut Writer, &Stream, Instant) -> T,
-    ) -> Result<T, Closed> {
+    fn put<T>(&mut self, put: impl FnOnce(&mut Writer, &Stream, u64) -> T) -> Result<T, Closed> {
         let mut writer = self.writer()?;
-        let result = put(&mut writer, &self.stream, now());
+        let result = put(&mut writer, &self.stream, self.age());
         let truncated = writer.take_truncated();
         drop(writer);
         self.stream.wake.wake();

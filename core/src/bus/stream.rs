@@ -105,7 +105,7 @@ impl Stream {
     pub(crate) fn new(origin: Origin) -> Arc<Self> {
         let now = now();
         let gauge = Arc::new(Gauge::new(origin.budget));
-        let writer = Writer::new(&origin.config, Arc::clone(&gauge), now);
+        let writer = Writer::new(&origin.config, Arc::clone(&gauge), 0);
         let configs = writer.configs();
         Arc::new(Self {
             key: origin.key,
@@ -168,6 +168,11 @@ impl Stream {
         now.saturating_duration_since(self.created)
     }
 
+    /// The time at which the stream was `age` nanoseconds old.
+    pub(crate) fn at(&self, age: u64) -> Instant {
+        self.created + Duration::from_nanos(age)
+    }
+
     pub(crate) fn configs(&self) -> Arc<Configs> {
         self.configs.load_full()
     }
@@ -197,7 +202,7 @@ impl Stream {
     pub(crate) fn last_frame(&self) -> Instant {
         match self.last_frame.load(Relaxed) {
             NEVER => self.created,
-            age => self.created + Duration::from_nanos(age),
+            age => self.at(age),
         }
     }
 

@@ -63,7 +63,7 @@ impl FrameRef<'_> {
 impl Deref for FrameRef<'_> {
     type Target = Frame;
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &Frame {
         match self.held.as_ref().and_then(|block| block.get(self.index)) {
             Some(Entry::Frame { frame, .. }) => frame,
@@ -153,20 +153,20 @@ impl Subscription {
     /// Waits for what comes next.
     ///
     /// Cancel safe: an entry is taken only when it is returned.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&mut self) -> impl Future<Output = Recv<'_>> + Send {
         self.reader.next()
     }
 
     /// What comes next, if it is there; `None` if one has to wait for it.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> Option<Recv<'_>> {
         self.reader.try_next()
     }
 
     /// As [`recv`](Self::recv), for hand-written futures: the task is woken when
     /// there is something to read.
-    #[inline]
+    #[inline(always)]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
         self.reader.poll_next(cx)
     }
@@ -176,19 +176,19 @@ impl Subscription {
     /// the cost.
     ///
     /// Cancel safe: entries are taken only when they are returned.
-    #[inline]
+    #[inline(always)]
     pub fn recv_run(&mut self) -> impl Future<Output = Run<'_>> + Send {
         self.reader.next_run()
     }
 
     /// As [`try_recv`](Self::try_recv), with all frames that lie there in a row.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv_run(&mut self) -> Option<Run<'_>> {
         self.reader.try_run()
     }
 
     /// As [`recv_run`](Self::recv_run), for hand-written futures.
-    #[inline]
+    #[inline(always)]
     pub fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Run<'_>> {
         self.reader.poll_run(cx)
     }
@@ -238,19 +238,19 @@ impl ResilientSubscription {
     /// Waits for what comes next.
     ///
     /// Cancel safe: an entry is taken only when it is returned.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&mut self) -> impl Future<Output = Recv<'_>> + Send {
         self.inner.recv()
     }
 
     /// What comes next, if it is there; `None` if one has to wait for it.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> Option<Recv<'_>> {
         self.inner.try_recv()
     }
 
     /// As [`recv`](Self::recv), for hand-written futures.
-    #[inline]
+    #[inline(always)]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
         self.inner.poll_recv(cx)
     }
@@ -259,19 +259,19 @@ impl ResilientSubscription {
     /// [`Subscription::recv_run`].
     ///
     /// Cancel safe: entries are taken only when they are returned.
-    #[inline]
+    #[inline(always)]
     pub fn recv_run(&mut self) -> impl Future<Output = Run<'_>> + Send {
         self.inner.recv_run()
     }
 
     /// As [`try_recv`](Self::try_recv), with all frames that lie there in a row.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv_run(&mut self) -> Option<Run<'_>> {
         self.inner.try_recv_run()
     }
 
     /// As [`recv_run`](Self::recv_run), for hand-written futures.
-    #[inline]
+    #[inline(always)]
     pub fn poll_recv_run(&mut self, cx: &mut Context<'_>) -> Poll<Run<'_>> {
         self.inner.poll_recv_run(cx)
     }

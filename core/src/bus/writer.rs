@@ -3,6 +3,9 @@
 //!
 //! One publisher at a time writes; who may take the writer from it, and how, is
 //! in `life.rs`.
+//!
+//! Times are the stream's age in nanoseconds: a number is compared faster than
+//! an instant, and this is done for every frame.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,7 +29,7 @@ use crate::{Discontinuity, DiscontinuityCause, Frame, MediaKind, ResumePoint, Tr
 
 /// A video track that has sent nothing for this long no longer holds up those
 /// who would join at the sound.
-const QUIET_VIDEO: Duration = Duration::from_secs(2);
+const QUIET_VIDEO: u64 = 2_000_000_000;
 
 pub(crate) struct Writer {
     /// The publish in force, or the last one, counted from 1.
@@ -50,7 +53,7 @@ pub(crate) struct Writer {
     expired: Weak<Block>,
     /// The GOP behind the join point, if there is one.
     gop: Option<Gop>,
-    joined_at: Option<Instant>,
+    joined_at: Option<u64>,
     joins_in_epoch: u32,
     tracks: Vec<TrackState>,
     /// The place of the primary track among them.
@@ -67,11 +70,11 @@ struct Gop {
     seq: u64,
     frames: u64,
     bytes: u64,
-    since: Instant,
+    since: u64,
 }
 
 impl Writer {
-    pub(crate) fn new(config: &BusConfig, gauge: Arc<Gauge>, now: Instant) -> Self {
+    pub(crate) fn new(config: &BusConfig, gauge: Arc<Gauge>, age: u64) -> Self {
         let block = Block::new(0, 0, FIRST_BLOCK, &gauge);
         gauge.set_kept(block.charge.bytes());
         Self {
@@ -82,7 +85,7 @@ impl Writer {
             kept: VecDeque::from([Kept {
                 block: Arc::clone(&block),
                 end: 0,
-                sealed_at: now,
+                sealed_at: age,
             }]),
             block,
             len: 0,
@@ -146,13 +149,12 @@ impl Writer {
     }
 
     /// Puts a frame; whether a discontinuity was put before it.
-    pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, now: Instant) -> bool {
+    pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, age: u64) -> bool {
         let broke = self.put_break(stream, frame.received);
-        let age = nanos(stream.age(now));
-        let at = self.track_at(stream, frame.track, now);
+        let at = self.track_at(stream, frame.track, age);
         // Only keyframes, and frames of the primary track, have one.
         let role = if frame.keyframe || self.primary == Some(at) {
-            self.role(at, now)
+            self.role(at, age)
         } else {
             Role::Other
         };
@@ -163,7 +165,7 @@ impl Writer {
             return broke;
         };
         track.meter.record(age, bytes, frame.keyframe);
-        track.advance(&frame, now, epoch);
+        track.advance(&frame, age, epoch);
         let join = frame.keyframe
             && match role {
                 Role::Primary => {
@@ -174,7 +176,7 @@ impl Writer {
                     self.gop.is_none()
                         || self
                             .joined_at
-                            .is_none_or(|at| now.saturating_duration_since(at) >= interval)
+                            .is_none_or(|at| age.saturating_sub(at) >= interval)
                 }
                 Role::Other => false,
             };
@@ -189,20 +191,20 @@ impl Writer {
             dependent,
             frame,
         };
-        let rolled = self.append(stream, entry, special, now);
+        let rolled = self.append(stream, entry, special, age);
         self.frames += 1;
         self.last_received = Some(received);
         stream.set_last_frame(age);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if join {
-            self.join(stream, bytes, now);
+            self.join(stream, bytes, age);
         } else if let Some(gop) = &mut self.gop {
             gop.frames += 1;
             gop.bytes += bytes;
         }
-        self.check_gop(stream, now);
+        self.check_gop(stream, age);
         if rolled {
-            self.expire(stream, now);
+            self.expire(stream, age);
         }
         broke
     }
@@ -218,13 +220,13 @@ impl Writer {
     }
 
     /// Puts a configuration; false if it is the one in force.
-    pub(crate) fn put_track(&mut self, stream: &Stream, track: Track, now: Instant) -> bool {
-        let at = self.track_at(stream, track.id, now);
+    pub(crate) fn put_track(&mut self, stream: &Stream, track: Track, age: u64) -> bool {
+        let at = self.track_at(stream, track.id, age);
         let epoch = self.epoch;
         let (kind, timescale) = (track.kind(), track.timescale);
         if let Some(state) = self.tracks.get_mut(at) {
             state.epoch = epoch;
-            state.alive_at = now;
+            state.alive_at = age;
             state.kind = Some(kind);
             state.announced = true;
             state.timescale = Some(timescale);
@@ -232,7 +234,7 @@ impl Writer {
         if self.configs.get(track.id).is_some_and(|old| **old == track) {
             return false;
         }
-        self.put_break(stream, now);
+        self.put_break(stream, stream.at(age));
         let track = Arc::new(track);
         self.configs = Arc::new(self.configs.with(&track));
         self.find_primary();
@@ -240,8 +242,8 @@ impl Writer {
         // the join, and passes over the entry by its version.
         self.store_configs(stream);
         let version = self.configs.version;
-        if self.append(stream, Entry::Track { track, version }, true, now) {
-            self.expire(stream, now);
+        if self.append(stream, Entry::Track { track, version }, true, age) {
+            self.expire(stream, age);
         }
         true
     }
@@ -250,17 +252,17 @@ impl Writer {
         &mut self,
         stream: &Stream,
         mut discontinuity: Discontinuity,
-        now: Instant,
+        age: u64,
     ) {
         if let Some(cause) = self.pending_break.take() {
             // The publisher speaks of the break that the bus would have told
             // of: readers see one.
             discontinuity.cause = cause;
             if discontinuity.missing.is_zero() {
-                discontinuity.missing = self.silence(now);
+                discontinuity.missing = self.silence(stream.at(age));
             }
         }
-        self.append_discontinuity(stream, discontinuity, now);
+        self.append_discontinuity(stream, discontinuity, age);
     }
 
     /// Ends the stream. What was put stays readable until [`Writer::clear`].
@@ -276,14 +278,14 @@ impl Writer {
     }
 
     /// The place of the track of `id`, made at its first mention.
-    fn track_at(&mut self, stream: &Stream, id: TrackId, now: Instant) -> usize {
+    fn track_at(&mut self, stream: &Stream, id: TrackId, age: u64) -> usize {
         if let Some(at) = self.tracks.iter().position(|track| track.id == id) {
             return at;
         }
-        let meter = Arc::new(TrackMeter::new(id, nanos(stream.age(now))));
+        let meter = Arc::new(TrackMeter::new(id, age));
         stream.add_meter(&meter);
         self.tracks
-            .push(TrackState::new(id, meter, self.epoch, now));
+            .push(TrackState::new(id, meter, self.epoch, age));
         self.find_primary();
         self.tracks.len() - 1
     }
@@ -298,7 +300,7 @@ impl Writer {
     }
 
     /// What a keyframe of the track at `at` means to readers that join.
-    fn role(&self, at: usize, now: Instant) -> Role {
+    fn role(&self, at: usize, age: u64) -> Role {
         let Some(track) = self.tracks.get(at) else {
             return Role::Other;
         };
@@ -307,7 +309,7 @@ impl Writer {
             Some(primary) if primary.id == track.id => Role::Primary,
             Some(primary)
                 if track.kind == Some(MediaKind::Audio)
-                    && now.saturating_duration_since(primary.alive_at) >= QUIET_VIDEO =>
+                    && age.saturating_sub(primary.alive_at) >= QUIET_VIDEO =>
             {
                 Role::Interval
             }
@@ -317,12 +319,12 @@ impl Writer {
     }
 
     /// Makes the frame that was just put the join point.
-    fn join(&mut self, stream: &Stream, bytes: u64, now: Instant) {
+    fn join(&mut self, stream: &Stream, bytes: u64, age: u64) {
         self.joins_in_epoch = self.joins_in_epoch.saturating_add(1);
         if self.joins_in_epoch == 2 {
             self.drop_stale_tracks(stream);
         }
-        self.joined_at = Some(now);
+        self.joined_at = Some(age);
         stream.keyframe_came();
         if self.limits.gop_frames == 0 {
             return;
@@ -331,7 +333,7 @@ impl Writer {
             seq: self.seq - 1,
             frames: 1,
             bytes,
-            since: now,
+            since: age,
         });
         let point = Spot {
             block: Arc::downgrade(&self.block),
@@ -368,12 +370,12 @@ impl Writer {
     }
 
     /// Drops the cache of a GOP that has outgrown its bounds.
-    fn check_gop(&mut self, stream: &Stream, now: Instant) {
+    fn check_gop(&mut self, stream: &Stream, age: u64) {
         let limits = &self.limits;
         let outgrown = self.gop.as_ref().is_some_and(|gop| {
             gop.frames > limits.gop_frames
                 || gop.bytes > limits.gop_bytes
-                || now.saturating_duration_since(gop.since) > limits.gop_age
+                || age.saturating_sub(gop.since) > limits.gop_age
         });
         if outgrown {
             self.drop_gop(stream);
@@ -394,19 +396,15 @@ impl Writer {
             return false;
         };
         let missing = self.silence(at);
-        self.append_discontinuity(stream, Discontinuity::new(cause, missing), at);
+        let age = nanos(stream.age(at));
+        self.append_discontinuity(stream, Discontinuity::new(cause, missing), age);
         true
     }
 
-    fn append_discontinuity(
-        &mut self,
-        stream: &Stream,
-        discontinuity: Discontinuity,
-        now: Instant,
-    ) {
+    fn append_discontinuity(&mut self, stream: &Stream, discontinuity: Discontinuity, age: u64) {
         stream.counters.discontinuities.fetch_add(1, Relaxed);
-        if self.append(stream, Entry::Discontinuity(discontinuity), true, now) {
-            self.expire(stream, now);
+        if self.append(stream, Entry::Discontinuity(discontinuity), true, age) {
+            self.expire(stream, age);
         }
     }
 
@@ -417,7 +415,7 @@ impl Writer {
     }
 
     /// Puts an entry at the end of the chain; whether that took a new block.
-    fn append(&mut self, stream: &Stream, entry: Entry, special: bool, now: Instant) -> bool {
+    fn append(&mut self, stream: &Stream, entry: Entry, special: bool, age: u64) -> bool {
         let bytes = entry.bytes();
         let full = self.len >= self.block.capacity()
             || self.len > 0 && self.block_bytes.saturating_add(bytes) > BLOCK_BYTES;
@@ -430,12 +428,12 @@ impl Writer {
             self.sealed_bytes += self.block.charge.bytes();
             if let Some(sealed) = self.kept.back_mut() {
                 sealed.end = self.seq;
-                sealed.sealed_at = now;
+                sealed.sealed_at = age;
             }
             self.kept.push_back(Kept {
                 block: Arc::clone(&next),
                 end: 0,
-                sealed_at: now,
+                sealed_at: age,
             });
             self.block = next;
             (self.len, self.block_bytes) = (1, bytes);

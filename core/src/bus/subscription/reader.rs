@@ -1,6 +1,9 @@
 //! The reader behind both kinds of subscription: the way that every frame
 //! takes. What it takes to start, to fall behind and to start again is in
 //! `state.rs`.
+//!
+//! What is `inline(always)` here becomes part of the loop that reads: then what
+//! is read stays in registers. Handed over by memory, a frame costs thrice as much.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,7 +37,7 @@ pub(super) struct NextRecv<'a> {
 impl<'a> Future for NextRecv<'a> {
     type Output = Recv<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Recv<'a>> {
         let cursor = self.cursor;
         self.state.poll_next(cursor, cx)
@@ -50,7 +53,7 @@ pub(super) struct NextRun<'a> {
 impl<'a> Future for NextRun<'a> {
     type Output = Run<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Run<'a>> {
         let cursor = self.cursor;
         self.state.poll_run(cursor, cx)
@@ -130,44 +133,44 @@ impl Reader {
     }
 
     /// The two halves of the reader, which begins to read if it has not yet.
-    #[inline]
+    #[inline(always)]
     fn halves(&mut self) -> (&Cursor, &mut State) {
         let Self { cursor, state } = self;
         let cursor = cursor.get_or_insert_with(|| state.begin());
         (cursor, state)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> NextRecv<'_> {
         let (cursor, state) = self.halves();
         NextRecv { cursor, state }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_run(&mut self) -> NextRun<'_> {
         let (cursor, state) = self.halves();
         NextRun { cursor, state }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Recv<'_>> {
         let (cursor, state) = self.halves();
         state.poll_next(cursor, cx)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<Run<'_>> {
         let (cursor, state) = self.halves();
         state.poll_run(cursor, cx)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_next(&mut self) -> Option<Recv<'_>> {
         let (cursor, state) = self.halves();
         state.try_next(cursor)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_run(&mut self) -> Option<Run<'_>> {
         let (cursor, state) = self.halves();
         state.try_run(cursor)
@@ -175,7 +178,7 @@ impl Reader {
 }
 
 impl State {
-    #[inline]
+    #[inline(always)]
     fn poll_next<'a>(&mut self, cursor: &'a Cursor, cx: &mut Context<'_>) -> Poll<Recv<'a>> {
         if self.must_rest(cx) {
             return Poll::Pending;
@@ -193,7 +196,7 @@ impl State {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_run<'a>(&mut self, cursor: &'a Cursor, cx: &mut Context<'_>) -> Poll<Run<'a>> {
         if self.must_rest(cx) {
             return Poll::Pending;
@@ -235,7 +238,7 @@ impl State {
 
     /// What comes next. Nearly always that is a frame, or nothing yet: both are
     /// found here, everything else in [`State::advance`].
-    #[inline]
+    #[inline(always)]
     fn try_next<'a>(&mut self, cursor: &'a Cursor) -> Option<Recv<'a>> {
         if self.steady {
             if self.stream.is_read(self.seq) {
@@ -266,7 +269,7 @@ impl State {
     }
 
     /// The same, with all frames that lie there in a row.
-    #[inline]
+    #[inline(always)]
     fn try_run<'a>(&mut self, cursor: &'a Cursor) -> Option<Run<'a>> {
         if self.steady {
             let published = self.stream.unread(self.seq);

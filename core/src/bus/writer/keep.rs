@@ -1,11 +1,9 @@
 //! How long what was put is kept: by need, age and room.
 
-use std::time::Instant;
-
 use super::Writer;
 use crate::bus::chain::Block;
 use crate::bus::stream::Stream;
-use crate::sync::{Arc, now};
+use crate::sync::Arc;
 
 /// A block that the stream keeps for its readers.
 pub(super) struct Kept {
@@ -13,7 +11,7 @@ pub(super) struct Kept {
     /// The sequence number behind its last entry, and when that was put;
     /// meaningless for the block that is written.
     pub(super) end: u64,
-    pub(super) sealed_at: Instant,
+    pub(super) sealed_at: u64,
 }
 
 impl Writer {
@@ -35,7 +33,7 @@ impl Writer {
         self.kept.push_back(Kept {
             block: Arc::clone(&next),
             end: 0,
-            sealed_at: now(),
+            sealed_at: u64::MAX,
         });
         self.block = next;
         (self.len, self.block_bytes, self.sealed_bytes) = (0, 0, 0);
@@ -43,7 +41,7 @@ impl Writer {
     }
 
     /// Lets go of blocks that nobody needs or that there is no room for.
-    pub(super) fn expire(&mut self, stream: &Stream, now: Instant) {
+    pub(super) fn expire(&mut self, stream: &Stream, age: u64) {
         while self.kept.len() > 1 {
             let Some(first) = self.kept.front() else {
                 break;
@@ -51,7 +49,7 @@ impl Writer {
             let end = first.end;
             let needed = self.gop.as_ref().is_some_and(|gop| gop.seq < end);
             let old = !needed
-                && (now.saturating_duration_since(first.sealed_at) >= self.limits.lag_window
+                && (age.saturating_sub(first.sealed_at) >= self.limits.lag_window
                     || self.seq - end >= self.limits.lag_frames);
             let kept = self.kept_bytes();
             let crowded = kept > self.limits.memory || self.gauge.must_shrink(kept);
@@ -70,8 +68,8 @@ impl Writer {
 
     /// Does so while nobody writes. Where that is not enough, everything goes:
     /// no block will be put that would take the last one's place.
-    pub(crate) fn shrink(&mut self, stream: &Stream, now: Instant) {
-        self.expire(stream, now);
+    pub(crate) fn shrink(&mut self, stream: &Stream, age: u64) {
+        self.expire(stream, age);
         if self.len > 0 && self.gauge.must_shrink(self.kept_bytes()) {
             if self.gop.is_some() {
                 self.drop_gop(stream);

@@ -21,7 +21,7 @@ pub(super) struct TrackState {
     /// The last publish that announced the track or sent a frame of it.
     pub(super) epoch: u64,
     /// When the track was announced or sent its last frame.
-    pub(super) alive_at: Instant,
+    pub(super) alive_at: u64,
     last: Option<Last>,
     /// The last distance of two frames, in ticks: how long a frame lasts that
     /// does not say so.
@@ -40,7 +40,7 @@ struct Last {
 }
 
 impl TrackState {
-    pub(super) fn new(id: TrackId, meter: Arc<TrackMeter>, epoch: u64, now: Instant) -> Self {
+    pub(super) fn new(id: TrackId, meter: Arc<TrackMeter>, epoch: u64, age: u64) -> Self {
         Self {
             id,
             kind: None,
@@ -49,7 +49,7 @@ impl TrackState {
             timescale: None,
             meter,
             epoch,
-            alive_at: now,
+            alive_at: age,
             last: None,
             step: 0,
             gop_dts: None,
@@ -58,9 +58,9 @@ impl TrackState {
     }
 
     /// Takes note of a frame.
-    pub(super) fn advance(&mut self, frame: &Frame, now: Instant, epoch: u64) {
+    pub(super) fn advance(&mut self, frame: &Frame, age: u64, epoch: u64) {
         self.epoch = epoch;
-        self.alive_at = now;
+        self.alive_at = age;
         if frame.keyframe {
             self.opened = epoch;
         }
