@@ -19,6 +19,7 @@ mod chain;
 mod config;
 mod configs;
 pub(crate) mod doors;
+mod group;
 mod handle;
 pub(crate) mod life;
 pub(crate) mod memory;
@@ -39,6 +40,7 @@ pub(crate) mod wake;
 mod writer;
 
 pub use config::{BusConfig, MaxLag, Takeover};
+pub use group::{Groups, Member};
 pub use handle::{StreamHandle, StreamMemory, WeakStreamHandle};
 pub use metadata::StreamMetadata;
 pub use observer::{NoopObserver, Observer};

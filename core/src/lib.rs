@@ -33,10 +33,11 @@ mod worker;
 pub use admission::{Admission, Place, Refusal, Subject, network};
 pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
 pub use bus::{
-    Bitrates, BusConfig, BusEntry, CloseReason, Closed, FrameRef, Frames, FramesIter, JoinAt,
-    Lifecycle, MaxLag, NoopObserver, Observer, Publisher, Qos, Recv, ResilientSubscription,
-    ResumePoint, Run, StreamFlag, StreamHandle, StreamMemory, StreamMetadata, StreamState,
-    Subscription, SubscriptionEnd, Takeover, TrackQos, WeakStreamHandle,
+    Bitrates, BusConfig, BusEntry, CloseReason, Closed, FrameRef, Frames, FramesIter, Groups,
+    JoinAt, Lifecycle, MaxLag, Member, NoopObserver, Observer, Publisher, Qos, Recv,
+    ResilientSubscription, ResumePoint, Run, StreamFlag, StreamHandle, StreamMemory,
+    StreamMetadata, StreamState, Subscription, SubscriptionEnd, Takeover, TrackQos,
+    WeakStreamHandle,
 };
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use interest::Interest;

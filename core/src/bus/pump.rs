@@ -3,19 +3,20 @@
 //!
 //! The writer rings one bell. The root task answers it; it sweeps few chunks
 //! itself and shares many out among one branch per worker of the runtime. A
-//! branch wakes one chunk (64 waiters) and yields, so that what it woke runs.
+//! branch wakes 64 tasks, or 32 words of groups, and yields, so that what it woke
+//! runs.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 
-use super::wake::{Chunk, Core, DISARM};
+use super::wake::{Chunk, Core, DISARM, TASKS};
 use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Weak};
 
-/// Up to this many chunks the root sweeps alone: below, a second task costs
-/// more than it takes over.
-const ROOT_CHUNKS: usize = 3;
+/// Up to three chunks of tasks, or as many of groups as take no longer, the root
+/// sweeps alone: below, a second task costs more than it takes over.
+const ROOT_EFFORT: usize = 3 * TASKS;
 
 /// More branches than this help no one.
 const MAX_BRANCHES: usize = 16;
@@ -76,7 +77,8 @@ async fn root(core: Weak<Core>, pump: Arc<Pump>) {
         };
         let chunks = core.chunks();
         let lanes = end.pump.branches.len();
-        if chunks.len() <= ROOT_CHUNKS || lanes < 2 {
+        let effort: usize = chunks.iter().map(|chunk| chunk.effort()).sum();
+        if effort <= ROOT_EFFORT || lanes < 2 {
             pass(chunks.iter(), &mut passes).await;
             continue;
         }
@@ -121,12 +123,14 @@ fn of_lane(chunks: &[Arc<Chunk>], lane: usize, lanes: usize) -> impl Iterator<It
 async fn pass(chunks: impl Iterator<Item = &Arc<Chunk>>, passes: &mut u64) {
     let disarm = passes.is_multiple_of(DISARM);
     *passes = passes.wrapping_add(1);
-    let mut first = true;
+    let mut turn = 0;
     for chunk in chunks {
-        if !first {
+        let effort = chunk.effort();
+        if turn + effort > TASKS {
             tokio::task::yield_now().await;
+            turn = 0;
         }
-        first = false;
+        turn += effort;
         chunk.sweep(disarm);
     }
 }

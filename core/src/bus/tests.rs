@@ -4,6 +4,7 @@
 
 mod close;
 mod gop;
+mod groups;
 mod join;
 mod lag;
 mod life;

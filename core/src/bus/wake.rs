@@ -1,13 +1,16 @@
 //! The wake set: who waits for what a single writer publishes, and how they
 //! are woken at a cost that does not grow with their number.
 //!
-//! A waiter registers once, in a cell of a [`Chunk`], keeps its waker there and
-//! stays *armed*: it is woken whenever the writer publishes, whether it waits
-//! here or elsewhere. So to park costs no write at all. Every [`DISARM`] wake-ups
-//! the arms are taken down; who still reads puts its own up again, who stands
-//! still is left in peace. The writer wakes up to [`INLINE`] waiters itself;
-//! when there are more it rings the pump (see `pump`), which sweeps the chunks
-//! in tasks of its own.
+//! A waiter registers once, in a place of a [`Chunk`], and stays *armed*: it is
+//! woken whenever the writer publishes, whether it waits here or elsewhere. So
+//! to park costs no write at all. Every [`DISARM`] wake-ups the arms are taken
+//! down; who still reads puts its own up again, who stands still is left in
+//! peace. There are two kinds of chunk. In one for tasks each place keeps a
+//! waker. One for a group (see `group`) belongs to a word of 64 of its members,
+//! and each member's place is its own bit: the arms are what is written to the
+//! group's word, so that 64 wake-ups are one. The writer sweeps the chunks itself
+//! while that wakes no more than [`INLINE`]; when there are more it rings the
+//! pump (see `pump`), which does so in tasks of its own.
 //!
 //! No wake-up is lost. Between a writer and a waiter that puts its arm up, the
 //! order is decided by two read-modify-writes of one location, `Chunk::armed`:
@@ -23,26 +26,29 @@
 use std::fmt;
 use std::task::Waker;
 
+use super::group::{Bit, polled};
 use super::pump::Pump;
-use crate::sync::{AcqRel, Acquire, Arc, ArcCell, ArcValue, AtomicU32, AtomicU64, Mutex, Relaxed};
+use crate::sync::{AcqRel, Arc, ArcCell, ArcValue, AtomicU64, Mutex};
 
-/// As many waiters as this are woken by the writer itself. One task woken from
-/// a task costs no system call; many would.
+mod chunk;
+
+pub(super) use chunk::{Chunk, TASKS};
+
+/// As many tasks, or words of groups, as this are woken by the writer itself.
+/// One task woken from a task costs no system call; many would.
 const INLINE: u64 = 4;
 
 /// After so many wake-ups those who did not come back to wait are forgotten.
 pub(super) const DISARM: u64 = 64;
 
-/// Cells of the first chunk: a stream with few readers stays small.
+/// Places of the first chunk of tasks: a stream with few readers stays small.
 const FIRST_CHUNK: usize = 4;
 
-/// Cells of every other chunk: one pass of a pump.
+/// Places of every other one: one pass of a pump.
 const CHUNK: usize = 64;
 
-/// After so many sweeps without a change of its cells a chunk is copied.
-const CALM: u32 = 8;
-
-/// The low bits of the gate count the registered waiters, the high ones tick.
+/// The low bits of the gate count the tasks and the words of groups that wait,
+/// the high ones tick.
 const COUNT_BITS: u32 = 32;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const TICK: u64 = 1 << COUNT_BITS;
@@ -86,7 +92,9 @@ impl WakeSet {
 
     /// How many waiters are registered.
     pub(crate) fn len(&self) -> usize {
-        usize::try_from(self.core.gate.load(Relaxed) & COUNT_MASK).unwrap_or(usize::MAX)
+        let chunks = self.core.chunks.load();
+        let waiters: u32 = chunks.iter().map(|chunk| chunk.len()).sum();
+        usize::try_from(waiters).unwrap_or(usize::MAX)
     }
 
     /// Parks the task of `waker`, which has looked and found nothing, in the
@@ -95,11 +103,25 @@ impl WakeSet {
     #[inline]
     pub(crate) fn park(&self, waiter: &mut Option<Waiter>, waker: &Waker) -> bool {
         match waiter {
-            Some(waiter) => waiter.park(waker),
-            None => {
-                *waiter = Some(Core::register(&self.core, waker));
+            Some(waiter) if waiter.waker.will_wake(waker) => waiter.park(),
+            _ => {
+                self.settle(waiter, waker, polled(waker));
                 true
             }
+        }
+    }
+
+    /// Gives `waiter` the place of another waker than it had, or its first one:
+    /// that of `member`, if the waker is the one of that member of a group.
+    #[cold]
+    fn settle(&self, waiter: &mut Option<Waiter>, waker: &Waker, member: Option<Bit>) {
+        match waiter {
+            Some(waiter) if member.is_none() && !waiter.chunk.is_of_group() => {
+                waiter.waker = waker.clone();
+                waiter.chunk.set(waiter.cell, Some(waker.clone()));
+                waiter.chunk.arm(waiter.cell);
+            }
+            _ => *waiter = Some(Core::register(&self.core, waker, member)),
         }
     }
 }
@@ -128,12 +150,10 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
+    /// Puts the arm up; whether it was down.
     #[inline]
-    fn park(&mut self, waker: &Waker) -> bool {
-        if !self.waker.will_wake(waker) {
-            self.waker = waker.clone();
-            self.chunk.set(self.cell, Some(waker.clone()));
-        } else if self.chunk.is_armed(self.cell) {
+    fn park(&self) -> bool {
+        if self.chunk.is_armed(self.cell) {
             return false;
         }
         self.chunk.arm(self.cell);
@@ -167,12 +187,9 @@ pub(super) struct Core {
 }
 
 impl Core {
-    fn register(this: &Arc<Self>, waker: &Waker) -> Waiter {
-        let (chunk, cell) = this.claim();
+    fn register(this: &Arc<Self>, waker: &Waker, member: Option<Bit>) -> Waiter {
+        let (chunk, cell) = this.claim(member);
         chunk.set(cell, Some(waker.clone()));
-        // From here on a writer that comes later finds the chunk; one that
-        // came before has published what the caller looks for next.
-        this.gate.fetch_add(1, AcqRel);
         chunk.arm(cell);
         Waiter {
             core: Arc::clone(this),
@@ -182,44 +199,39 @@ impl Core {
         }
     }
 
-    /// Takes a free cell, in a new chunk if need be.
-    fn claim(&self) -> (Arc<Chunk>, usize) {
+    /// Takes a free place, in a new chunk if need be: that of `member`, if it
+    /// does not wait for the same already.
+    fn claim(&self, member: Option<Bit>) -> (Arc<Chunk>, usize) {
         let mut next = self.admin.lock();
         let chunks = self.chunks.load();
-        for chunk in chunks.iter() {
-            if let Some(cell) = chunk.claim() {
-                return (Arc::clone(chunk), cell);
-            }
+        let (chunk, cell) = (member.and_then(|member| claim_bit(&chunks, &member, *next)))
+            .unwrap_or_else(|| claim_cell(&chunks, *next));
+        if chunk.number == *next {
+            *next = next.wrapping_add(1);
         }
-        let size = if chunks.is_empty() {
-            FIRST_CHUNK
-        } else {
-            CHUNK
-        };
-        let chunk = Arc::new(Chunk::new(*next, size));
-        *next = next.wrapping_add(1);
-        let cell = chunk.claim().unwrap_or(0);
-        let mut grown = Vec::with_capacity(chunks.len() + 1);
-        grown.extend(chunks.iter().cloned());
-        grown.push(Arc::clone(&chunk));
-        self.chunks.store(Arc::new(grown));
+        if !chunks.iter().any(|other| Arc::ptr_eq(other, &chunk)) {
+            self.chunks
+                .store(Arc::new(chunks.iter().chain([&chunk]).cloned().collect()));
+        }
+        // Here, after the list and under the lock: a writer that comes later
+        // finds the chunk, whoever made it; one that came before has published
+        // what the caller looks for next.
+        let more = !chunk.is_of_group() || chunk.len() == 1;
+        self.gate.fetch_add(u64::from(more), AcqRel);
         (chunk, cell)
     }
 
-    /// Frees a cell, and its chunk if that was the last one in it.
+    /// Frees a place, and its chunk if that was the last one in it.
     fn release(&self, chunk: &Arc<Chunk>, cell: usize) {
         let admin = self.admin.lock();
-        if chunk.release(cell) && chunk.cells.len() > FIRST_CHUNK {
-            let rest = self
-                .chunks
-                .load()
-                .iter()
-                .filter(|other| !Arc::ptr_eq(other, chunk))
-                .cloned()
-                .collect();
-            self.chunks.store(Arc::new(rest));
+        let is_empty = chunk.release(cell);
+        let fewer = !chunk.is_of_group() || is_empty;
+        self.gate.fetch_sub(u64::from(fewer), AcqRel);
+        if is_empty && !chunk.is_first() {
+            let chunks = self.chunks.load();
+            let rest = chunks.iter().filter(|other| !Arc::ptr_eq(other, chunk));
+            self.chunks.store(Arc::new(rest.cloned().collect()));
         }
-        self.gate.fetch_sub(1, AcqRel);
         drop(admin);
     }
 
@@ -236,130 +248,36 @@ impl Core {
     }
 }
 
-/// Up to 64 places for wakers.
-pub(super) struct Chunk {
-    /// A number that stays with the chunk: pumps share the chunks out by it.
-    pub(super) number: usize,
-    /// One bit per cell whose waiter is to be woken.
-    armed: AtomicU64,
-    /// One bit per cell that is taken; changed under `Core::admin` only.
-    taken: AtomicU64,
-    cells: Box<[ArcCell<Waker>]>,
-    /// How often a cell has changed.
-    version: AtomicU64,
-    /// Sweeps since then.
-    calm: AtomicU32,
-    /// What all cells hold, so that a sweep has one load instead of one for
-    /// each waiter. Of use only if its version is the chunk's.
-    copy: ArcCell<Copied>,
+/// A free place among `chunks` for a task, or the first of a new chunk.
+fn claim_cell(chunks: &[Arc<Chunk>], next: usize) -> (Arc<Chunk>, usize) {
+    for chunk in chunks {
+        if let Some(cell) = chunk.claim() {
+            return (Arc::clone(chunk), cell);
+        }
+    }
+    let first = chunks.iter().all(|chunk| chunk.is_of_group());
+    let size = if first { FIRST_CHUNK } else { CHUNK };
+    let chunk = Chunk::of_tasks(next, size);
+    let cell = chunk.claim().unwrap_or(0);
+    (Arc::new(chunk), cell)
 }
 
-/// The wakers of a chunk at one version.
-struct Copied {
-    version: u64,
-    wakers: Box<[Option<Waker>]>,
-}
-
-impl Chunk {
-    fn new(number: usize, size: usize) -> Self {
-        Self {
-            number,
-            armed: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            cells: (0..size).map(|_| ArcCell::empty()).collect(),
-            version: AtomicU64::new(0),
-            calm: AtomicU32::new(0),
-            copy: ArcCell::empty(),
+/// The place of `member`, in a new chunk if its word has none. `None` if the
+/// member has taken it.
+fn claim_bit(chunks: &[Arc<Chunk>], member: &Bit, next: usize) -> Option<(Arc<Chunk>, usize)> {
+    let mut number = next;
+    for chunk in chunks {
+        if let Some(bit) = chunk.claim_bit(member) {
+            return Some((Arc::clone(chunk), bit?));
+        }
+        // One pump sweeps all words of a group, which is one task.
+        if chunk.is_of(&member.marks) {
+            number = chunk.number;
         }
     }
-
-    fn claim(&self) -> Option<usize> {
-        let taken = self.taken.load(Relaxed);
-        let cell = usize::try_from(taken.trailing_ones()).ok()?;
-        if cell >= self.cells.len() {
-            return None;
-        }
-        self.taken.store(taken | 1 << cell, Relaxed);
-        Some(cell)
-    }
-
-    /// Whether the chunk is empty now.
-    fn release(&self, cell: usize) -> bool {
-        let taken = self.taken.load(Relaxed) & !(1 << cell);
-        self.taken.store(taken, Relaxed);
-        taken == 0
-    }
-
-    fn set(&self, cell: usize, waker: Option<Waker>) {
-        if let Some(place) = self.cells.get(cell) {
-            place.store(waker.map(Arc::new));
-        }
-        // After the cell, and before the arm goes up: whoever sees the arm
-        // takes no copy for good that was made before.
-        self.version.fetch_add(1, AcqRel);
-        self.calm.store(0, Relaxed);
-        if self.copy.load().is_some() {
-            self.copy.store(None);
-        }
-    }
-
-    fn arm(&self, cell: usize) {
-        #[cfg(test)]
-        probe::run();
-        self.armed.fetch_or(1 << cell, AcqRel);
-    }
-
-    fn disarm(&self, cell: usize) {
-        self.armed.fetch_and(!(1 << cell), AcqRel);
-    }
-
-    /// Relaxed: see the module's doc for why an arm that was taken down a
-    /// moment ago does no harm.
-    fn is_armed(&self, cell: usize) -> bool {
-        self.armed.load(Relaxed) & 1 << cell != 0
-    }
-
-    /// Wakes whose arms are up, and takes them down if that is asked for.
-    pub(super) fn sweep(&self, disarm: bool) {
-        // A read-modify-write in any case: a load might miss an arm.
-        let keep = if disarm { 0 } else { u64::MAX };
-        let armed = self.armed.fetch_and(keep, AcqRel);
-        if armed == 0 {
-            return;
-        }
-        let version = self.version.load(Acquire);
-        let copy = self.copy.load();
-        if let Some(copy) = copy.as_ref().filter(|copy| copy.version == version) {
-            for waker in bits(armed).filter_map(|cell| copy.wakers.get(cell)?.as_ref()) {
-                waker.wake_by_ref();
-            }
-            return;
-        }
-        drop(copy);
-        for place in bits(armed).filter_map(|cell| self.cells.get(cell)) {
-            if let Some(waker) = &*place.load() {
-                waker.wake_by_ref();
-            }
-        }
-        if self.calm.fetch_add(1, Relaxed) == CALM {
-            self.make_copy(version);
-        }
-    }
-
-    /// Copies the wakers of `version`.
-    fn make_copy(&self, version: u64) {
-        let wakers = self
-            .cells
-            .iter()
-            .map(|cell| cell.load().as_deref().cloned());
-        let wakers = wakers.collect();
-        self.copy.store(Some(Arc::new(Copied { version, wakers })));
-        // A cell that changed meanwhile was emptied of its waker, perhaps, and
-        // may have found no copy to take away.
-        if self.version.load(Acquire) != version {
-            self.copy.store(None);
-        }
-    }
+    let chunk = Chunk::of_group(number, &member.marks, member.word);
+    let bit = chunk.claim_bit(member)??;
+    Some((Arc::new(chunk), bit))
 }
 
 /// The places of the bits that are set, from the lowest.
@@ -398,95 +316,4 @@ pub(crate) mod probe {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Count {
-        fn take(&self) -> usize {
-            self.0.swap(0, Ordering::Relaxed)
-        }
-    }
-
-    fn waker() -> (Arc<Count>, Waker) {
-        let count = Arc::new(Count::default());
-        (Arc::clone(&count), Waker::from(count))
-    }
-
-    #[test]
-    fn who_puts_an_arm_up_must_look_again_and_who_has_it_up_need_not() {
-        let set = WakeSet::new();
-        let (count, waker) = waker();
-        let mut waiter = None;
-        assert!(set.park(&mut waiter, &waker), "registered");
-        assert!(!set.park(&mut waiter, &waker), "armed");
-        // The first wake-up of all takes the arms down, and wakes.
-        set.wake();
-        assert_eq!(count.take(), 1);
-        assert!(set.park(&mut waiter, &waker), "armed anew");
-        set.wake();
-        assert_eq!(count.take(), 1);
-        assert!(!set.park(&mut waiter, &waker), "still armed");
-        // Another waker has to be looked for anew, too.
-        let (other, another) = self::waker();
-        assert!(set.park(&mut waiter, &another), "another waker");
-        set.wake();
-        assert_eq!((count.take(), other.take()), (0, 1));
-    }
-
-    #[test]
-    fn who_does_not_come_back_is_left_in_peace() {
-        let set = WakeSet::new();
-        let (count, waker) = waker();
-        let mut waiter = None;
-        set.park(&mut waiter, &waker);
-        for _ in 0..10 * DISARM {
-            set.wake();
-        }
-        assert!(count.take() <= usize::try_from(DISARM).unwrap());
-        set.park(&mut waiter, &waker);
-        set.wake();
-        assert_eq!(count.take(), 1);
-        assert_eq!(set.len(), 1);
-    }
-
-    #[test]
-    fn places_are_used_again_and_empty_chunks_go() {
-        let set = WakeSet::new();
-        let (count, waker) = waker();
-        for round in 0..3 {
-            let mut waiters: Vec<Option<Waiter>> = (0..1_000).map(|_| None).collect();
-            for waiter in &mut waiters {
-                set.park(waiter, &waker);
-            }
-            assert_eq!(set.len(), 1_000);
-            assert_eq!(set.core.chunks().len(), 1 + 996_usize.div_ceil(CHUNK));
-            set.wake();
-            assert_eq!(count.take(), 1_000, "{round}");
-            for (place, waiter) in waiters.iter_mut().enumerate() {
-                if place % 3 != round {
-                    *waiter = None;
-                }
-            }
-            let left = waiters.iter().flatten().count();
-            set.wake();
-            assert!(count.take() <= left);
-        }
-        assert_eq!((set.len(), set.core.chunks().len()), (0, 1));
-        // Nobody is left to hold the waker.
-        drop(set);
-        drop(waker);
-        assert_eq!(Arc::strong_count(&count), 1);
-    }
-}
+mod tests;

@@ -1,0 +1,358 @@
+//! A group: what its task and its members' owners share ([`Group`]), and the
+//! task itself ([`Host`]).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::marks::{MAIL, MEMBERS, Marks, Roster, WORD, calling};
+use super::{Member, Open};
+use crate::sync::{Arc, Mutex, Weak};
+
+/// What a group hosts.
+pub(super) type Hosted = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long a group polls before it lets other tasks run.
+const TURN: Duration = Duration::from_micros(200);
+
+/// The clock is looked at after so many polls.
+const POLLS: u32 = 32;
+
+/// A group, as seen from outside of its task.
+pub(super) struct Group {
+    marks: Arc<Marks>,
+    book: Mutex<Book>,
+    /// Where the group stands while it has room.
+    open: Weak<Mutex<Vec<Arc<Self>>>>,
+}
+
+/// Who has which place.
+struct Book {
+    /// By place, the number of its member; 0 if there is none.
+    ids: Vec<u64>,
+    free: Vec<usize>,
+    next: u64,
+    ended: bool,
+    /// What the task has to do.
+    mail: Mail,
+}
+
+#[derive(Default)]
+struct Mail {
+    new: Vec<(usize, u64, Hosted)>,
+    aborted: Vec<(usize, u64)>,
+}
+
+impl Group {
+    pub(super) fn new(open: &Open) -> Arc<Self> {
+        let book = Book {
+            ids: Vec::new(),
+            free: Vec::new(),
+            next: 1,
+            ended: false,
+            mail: Mail::default(),
+        };
+        Arc::new(Self {
+            marks: Marks::new(),
+            book: Mutex::new(book),
+            open: Arc::downgrade(open),
+        })
+    }
+
+    /// Gives `future` a place, and says whether it was the last one; gives it
+    /// back if there is none. The task is to be summoned after this.
+    pub(super) fn take_in(self: &Arc<Self>, future: Hosted) -> Result<(Member, bool), Hosted> {
+        let mut book = self.book.lock();
+        if book.ended {
+            return Err(future);
+        }
+        let place = match book.free.pop() {
+            Some(place) => place,
+            None if book.ids.len() < MEMBERS => {
+                book.ids.push(0);
+                book.ids.len() - 1
+            }
+            None => return Err(future),
+        };
+        let id = book.next;
+        book.next += 1;
+        if let Some(own) = book.ids.get_mut(place) {
+            *own = id;
+        }
+        book.mail.new.push((place, id, future));
+        let is_full = book.is_full();
+        drop(book);
+        let group = Arc::clone(self);
+        Ok((Member { group, place, id }, is_full))
+    }
+
+    /// Has the task look at what is new.
+    pub(super) fn summon(&self) {
+        self.marks.summon(MAIL);
+    }
+
+    pub(super) fn abort(&self, place: usize, id: u64) {
+        let mut book = self.book.lock();
+        if book.hosts(place, id) {
+            book.mail.aborted.push((place, id));
+            drop(book);
+            self.summon();
+        }
+    }
+
+    pub(super) fn hosts(&self, place: usize, id: u64) -> bool {
+        self.book.lock().hosts(place, id)
+    }
+
+    /// Takes a place back whose member is gone.
+    fn release(self: &Arc<Self>, place: usize) {
+        let mut book = self.book.lock();
+        let was_full = book.is_full();
+        if let Some(id) = book.ids.get_mut(place) {
+            *id = 0;
+        }
+        book.free.push(place);
+        drop(book);
+        if was_full && let Some(open) = self.open.upgrade() {
+            open.lock().push(Arc::clone(self));
+        }
+    }
+
+    /// Ends the group if it has no member, so that none is taken in any more.
+    fn end_if_empty(&self) -> bool {
+        let mut book = self.book.lock();
+        book.ended |= book.free.len() == book.ids.len();
+        book.ended
+    }
+
+    /// Ends the group whatever it has, and gives back what was never begun.
+    fn end(&self) -> Mail {
+        let mut book = self.book.lock();
+        book.ended = true;
+        let mail = std::mem::take(&mut book.mail);
+        drop(book);
+        self.marks.set_task(None);
+        if let Some(open) = self.open.upgrade() {
+            open.lock().retain(|group| !std::ptr::eq(&**group, self));
+        }
+        mail
+    }
+
+    /// No member is left.
+    fn clear(&self) {
+        let mut book = self.book.lock();
+        book.ids.clear();
+        book.free.clear();
+    }
+}
+
+impl Book {
+    fn hosts(&self, place: usize, id: u64) -> bool {
+        self.ids.get(place) == Some(&id)
+    }
+
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.ids.len() == MEMBERS
+    }
+}
+
+/// The task of a group.
+pub(super) struct Host {
+    group: Arc<Group>,
+    roster: Arc<Roster>,
+    seats: Vec<Option<Seat>>,
+    /// What is left of this round: words, the one that is done now, and its members.
+    words: u64,
+    word: usize,
+    members: u64,
+    /// Polls until the clock is looked at, and when it was first.
+    polls: u32,
+    began: Option<Instant>,
+    /// Someone has left.
+    left: bool,
+    /// The waker that the marks have.
+    task: Option<Waker>,
+}
+
+struct Seat {
+    future: Hosted,
+    waker: Waker,
+    id: u64,
+}
+
+/// Why the host stops.
+enum Pause {
+    /// There is nothing to poll.
+    Done,
+    /// It has had its turn.
+    Turn,
+}
+
+impl Host {
+    pub(super) fn new(group: &Arc<Group>) -> Self {
+        Self {
+            group: Arc::clone(group),
+            roster: Roster::new(Arc::clone(&group.marks)),
+            seats: Vec::new(),
+            words: 0,
+            word: 0,
+            members: 0,
+            polls: 0,
+            began: None,
+            left: false,
+            task: None,
+        }
+    }
+
+    /// Polls whose bits are set, until there are none or the turn is over.
+    fn run(&mut self) -> Pause {
+        loop {
+            let first = self.word * WORD;
+            let Some(seats) = self.seats.get_mut(first..) else {
+                self.members = 0;
+                if !self.next_word() {
+                    return Pause::Done;
+                }
+                continue;
+            };
+            while self.members != 0 {
+                let bit = bit(self.members);
+                self.members &= self.members - 1;
+                if let Some(Some(seat)) = seats.get_mut(bit) {
+                    self.roster.note(first + bit);
+                    let mut cx = Context::from_waker(&seat.waker);
+                    if seat.future.as_mut().poll(&mut cx).is_ready() {
+                        self.leave(first + bit);
+                        break;
+                    }
+                }
+                self.polls += 1;
+                if self.polls >= POLLS {
+                    self.polls = 0;
+                    let now = Instant::now();
+                    let began = *self.began.get_or_insert(now);
+                    if now.saturating_duration_since(began) > TURN {
+                        return Pause::Turn;
+                    }
+                }
+            }
+            if self.members == 0 && !self.next_word() {
+                return Pause::Done;
+            }
+        }
+    }
+
+    /// Goes on to the next word with members to poll. All that were marked when
+    /// a round began are polled before any a second time.
+    fn next_word(&mut self) -> bool {
+        if self.words == 0 {
+            self.words = self.group.marks.take_summary();
+            if self.words & MAIL != 0 {
+                self.words &= !MAIL;
+                self.read_mail();
+            }
+        }
+        if self.words == 0 {
+            return false;
+        }
+        self.word = bit(self.words);
+        self.words &= self.words - 1;
+        self.members = self.group.marks.take(self.word);
+        true
+    }
+
+    fn read_mail(&mut self) {
+        let mail = std::mem::take(&mut self.group.book.lock().mail);
+        for (place, id, future) in mail.new {
+            if self.seats.len() <= place {
+                self.seats.resize_with(place + 1, || None);
+            }
+            let seat = self.seats.get_mut(place);
+            if let Some(seat) = seat
+                && let Some(waker) = self.roster.waker(place)
+            {
+                let waker = waker.clone();
+                waker.wake_by_ref();
+                *seat = Some(Seat { future, waker, id });
+            }
+        }
+        for (place, id) in mail.aborted {
+            if (self.seats.get(place))
+                .is_some_and(|seat| seat.as_ref().is_some_and(|it| it.id == id))
+            {
+                self.leave(place);
+            }
+        }
+    }
+
+    /// Drops a member, and frees its place.
+    #[cold]
+    fn leave(&mut self, place: usize) {
+        self.left = true;
+        if let Some(seat) = self.seats.get_mut(place).and_then(Option::take) {
+            discard(seat.future);
+        }
+        self.group.release(place);
+    }
+}
+
+impl Future for Host {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let host = &mut *self;
+        if !(host.task.as_ref()).is_some_and(|task| task.will_wake(cx.waker())) {
+            host.task = Some(cx.waker().clone());
+            host.group.marks.set_task(host.task.as_ref());
+        }
+        host.polls = 0;
+        host.began = None;
+        let roster = Arc::clone(&host.roster);
+        let pause = calling(&roster, || {
+            loop {
+                match catch_unwind(AssertUnwindSafe(|| host.run())) {
+                    Ok(pause) => break pause,
+                    Err(_) => {
+                        tracing::error!("a member of a group panicked and is dropped");
+                        host.leave(host.roster.noted());
+                    }
+                }
+            }
+        });
+        if let Pause::Turn = pause {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if std::mem::take(&mut host.left) && host.group.end_if_empty() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Host {
+    /// Ends the group, by itself or because the runtime shuts down.
+    fn drop(&mut self) {
+        let mail = self.group.end();
+        let begun = self.seats.drain(..).flatten().map(|seat| seat.future);
+        let all = begun.chain(mail.new.into_iter().map(|(_, _, future)| future));
+        for future in all {
+            discard(future);
+        }
+        self.group.clear();
+    }
+}
+
+/// Drops a member; if it panics meanwhile, others are dropped all the same.
+fn discard(member: Hosted) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(member)));
+    if dropped.is_err() {
+        tracing::error!("a member of a group panicked while it was dropped");
+    }
+}
+
+/// The lowest bit that is set.
+const fn bit(set: u64) -> usize {
+    set.trailing_zeros() as usize
+}
