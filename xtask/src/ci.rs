@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Failure, Result, ensure};
-use crate::{checks, e2e, matrix, out_of_tree, tidy, tools, web};
+use crate::{bench, checks, e2e, matrix, out_of_tree, tidy, tools, web};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -64,6 +64,11 @@ const STEPS: &[Step] = &[
         name: "test",
         what: "cargo test --workspace",
         run: checks::test,
+    },
+    Step {
+        name: "instructions",
+        what: "what the bus takes beside tokio's ring, counted by valgrind",
+        run: bench::gate,
     },
     Step {
         name: "matrix",

@@ -1,5 +1,6 @@
 //! What the tests need beyond Rust, git and a C compiler: FFmpeg, Chromium, VLC
-//! and Node.js from the system's packages, cargo-deny from crates.io.
+//! and Node.js from the system's packages, cargo-deny from crates.io. valgrind
+//! too, without which one step of CI is left out.
 //!
 //! As root on a Debian-like system they are installed; everybody else is told
 //! the command. cargo-deny goes into `.rillcast-tools/`, not into the user's
@@ -28,6 +29,9 @@ const SYSTEM: &[(&str, &[&str])] = &[
     ("cvlc", &["vlc-bin", "vlc-plugin-base"]),
 ];
 
+/// What is installed where it can be, and done without where it cannot.
+const OPTIONAL: &[&str] = &["valgrind"];
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Install nothing, say what is missing.
@@ -51,18 +55,24 @@ pub(crate) fn run(options: &Options) -> Result {
 /// Installs what is missing.
 pub(crate) fn install() -> Result {
     let missing = missing();
+    let wanted: Vec<_> = (OPTIONAL.iter().copied())
+        .filter(|program| !in_path(program))
+        .collect();
+    let can = exists("apt-get") && is_root()?;
     if !missing.is_empty() {
         let list = missing.join(" ");
         ensure!(
-            exists("apt-get") && is_root()?,
+            can,
             "the tests need programs that are not here; on Debian or Ubuntu: \
              sudo apt-get install --no-install-recommends {list}"
         );
-        apt().arg("update").run_quietly()?;
-        apt()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(&missing)
-            .run_quietly()?;
+        apt_install(&missing)?;
+    }
+    if !wanted.is_empty()
+        && can
+        && let Err(failure) = apt_install(&wanted)
+    {
+        println!("Going on without {}: {failure}", wanted.join(" "));
     }
     cargo_deny().map(drop)
 }
@@ -162,6 +172,14 @@ fn apt() -> Run {
     Run::new("apt-get")
         .arg("-qq")
         .env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+fn apt_install(packages: &[&str]) -> Result {
+    apt().arg("update").run_quietly()?;
+    apt()
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(packages)
+        .run_quietly()
 }
 
 fn is_root() -> Result<bool> {

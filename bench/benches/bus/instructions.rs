@@ -1,5 +1,5 @@
-//! Instructions for each delivery, counted by valgrind: they do not depend on
-//! what else the machine does.
+//! Instructions for each delivery and for each call of the publisher, counted
+//! by valgrind: they do not depend on what else the machine does.
 
 use std::env;
 use std::process::Command;
@@ -12,22 +12,41 @@ use crate::ways::Way;
 /// Subscribers while instructions are counted.
 pub(crate) const SUBSCRIBERS: usize = 500;
 
-/// Frames of the shorter and of the longer run; what both have is the set-up.
-const FRAMES: [usize; 2] = [100, 300];
+/// GOPs of the shorter and of the longer run; what both have is the set-up.
+const GOPS: [usize; 2] = [1, 3];
 
-/// Instructions for each delivery of `way`.
-pub(crate) fn count(way: Way) -> Result<f64> {
-    let [short, long] = FRAMES;
-    let more = run(way, long)?.saturating_sub(run(way, short)?);
-    Ok(precise(more) / precise((long - short) * SUBSCRIBERS))
+/// What of the program is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it, for each delivery.
+    Delivery,
+    /// The publisher's call, for each frame.
+    Publish,
 }
 
-fn run(way: Way, frames: usize) -> Result<usize> {
+/// Instructions of `way`.
+pub(crate) fn count(way: Way, part: Part) -> Result<f64> {
+    let [short, long] = GOPS;
+    let more = run(way, part, long)?.saturating_sub(run(way, part, short)?);
+    let frames = (long - short) * crate::frames::GOP;
+    let each = match part {
+        Part::Delivery => frames * SUBSCRIBERS,
+        Part::Publish => frames,
+    };
+    Ok(precise(more) / precise(each))
+}
+
+fn run(way: Way, part: Part, gops: usize) -> Result<usize> {
     let own = env::current_exe().map_err(Error::of("the benchmark's own program"))?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    if part == Part::Publish {
+        // `Source::publish`, which is kept apart for this.
+        valgrind.arg("--toggle-collect=*Source*publish*");
+    }
+    let output = valgrind
         .arg(own)
-        .args(["--once", way.option(), "--frames", &frames.to_string()])
+        .args(["--once", &way.option(), "--gops", &gops.to_string()])
         .output()
         .map_err(Error::of("valgrind, which `--instructions` needs"))?;
     let text = String::from_utf8_lossy(&output.stderr);

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rillcast_core::{Frame, Recv};
+use rillcast_core::Run;
 use tokio::sync::broadcast;
 
-use crate::rounds::{nanos, one_thread, precise};
-use crate::ways::{Frames, GOP, stream};
+use crate::frames::{GOP, Made, stream};
+use crate::rounds::{in_a_task, nanos, one_thread, precise};
 
 /// Nanoseconds of one join into a whole GOP.
 #[derive(Clone, Copy, Debug)]
@@ -19,60 +19,80 @@ pub(crate) struct Joins {
     pub(crate) replay: f64,
 }
 
-const JOINS: usize = 2_000;
+/// Joins that are measured in a row, and how often.
+const ROW: usize = 16;
+const ROWS: usize = 500;
 
 /// A ring, and a vector with the GOP that is copied under a lock.
 pub(crate) fn broadcast() -> Joins {
-    let (sender, _) = broadcast::channel::<Arc<Frame>>(256);
-    let mut made = Frames::new();
-    let gop: Vec<_> = (0..GOP).map(|_| Arc::new(made.next())).collect();
+    let mut made = Made::new();
+    copies((0..GOP).map(|_| made.next()).collect(), |frame| {
+        frame.payload.len()
+    })
+}
+
+/// The same with frames in an `Arc`.
+pub(crate) fn arcs() -> Joins {
+    let mut made = Made::new();
+    copies((0..GOP).map(|_| Arc::new(made.next())).collect(), |frame| {
+        frame.payload.len()
+    })
+}
+
+fn copies<T: Clone>(gop: Vec<T>, len: impl Fn(&T) -> usize) -> Joins {
+    let (sender, _) = broadcast::channel::<T>(256);
     let gop = Mutex::new(gop);
     let copy = || {
         let gop = gop.lock().unwrap_or_else(PoisonError::into_inner);
         (gop.clone(), sender.subscribe())
     };
-    let (join, replay) = measure(copy, |(gop, _)| {
-        gop.iter().map(|frame| frame.payload.len()).sum()
-    });
-    Joins { join, replay }
+    measure(copy, |(gop, _)| gop.iter().map(&len).sum())
 }
 
 /// A subscription of the bus.
 pub(crate) fn bus() -> Joins {
-    one_thread().block_on(async {
+    in_a_task(async {
         let (mut publisher, handle) = stream();
-        let mut made = Frames::new();
+        let mut made = Made::new();
         for _ in 0..GOP {
             let _ = publisher.publish_frame(made.next());
         }
-        let (join, replay) = measure(
+        measure(
             || handle.subscribe_resilient(),
             |subscription| {
                 let mut bytes = 0;
-                while let Some(entry) = subscription.try_recv() {
-                    if let Recv::Frame(frame) = entry {
-                        bytes += frame.payload.len();
+                while let Some(run) = subscription.try_recv_run() {
+                    if let Run::Frames(frames) = run {
+                        bytes += frames.iter().map(|it| it.payload.len()).sum::<usize>();
                     }
                 }
                 bytes
             },
-        );
-        Joins { join, replay }
+        )
     })
 }
 
-fn measure<T>(join: impl Fn() -> T, read: impl Fn(&mut T) -> usize) -> (f64, f64) {
-    let begin = Instant::now();
-    for _ in 0..JOINS {
-        std::hint::black_box(join());
+/// Leaving is not in the figures.
+fn measure<T>(join: impl Fn() -> T, read: impl Fn(&mut T) -> usize) -> Joins {
+    let (mut joining, mut reading) = (Duration::ZERO, Duration::ZERO);
+    let mut joined = Vec::with_capacity(ROW);
+    for _ in 0..ROWS {
+        let begin = Instant::now();
+        joined.extend((0..ROW).map(|_| join()));
+        joining += begin.elapsed();
+        let begin = Instant::now();
+        let bytes: usize = joined.iter_mut().map(&read).sum();
+        reading += begin.elapsed();
+        assert!(
+            bytes >= ROW * GOP * 1_200,
+            "a GOP was not read: {bytes} bytes"
+        );
+        joined.clear();
     }
-    let joined = begin.elapsed();
-    let begin = Instant::now();
-    for _ in 0..JOINS {
-        let bytes = read(&mut join());
-        assert!(bytes >= 1_200 * 100, "a GOP was not read: {bytes}");
+    Joins {
+        join: nanos(joining, ROW * ROWS),
+        replay: nanos(joining + reading, ROW * ROWS),
     }
-    (nanos(joined, JOINS), nanos(begin.elapsed(), JOINS))
 }
 
 /// Bytes of memory that an idle stream with its publisher takes, if the system tells.

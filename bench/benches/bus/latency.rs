@@ -7,15 +7,21 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::rounds::precise;
-use crate::ways::{Frames, Tally, Way, scene};
+use rillcast_bench::median;
 
-/// Ages of frames, in steps of a quarter of an octave of microseconds.
+use crate::frames::Made;
+use crate::rounds::precise;
+use crate::ways::{Scene, Way};
+
+/// Ages of frames, in steps of a sixteenth of an octave of microseconds.
 pub(crate) struct Ages {
     steps: [AtomicU64; STEPS],
 }
 
-const STEPS: usize = 128;
+const STEPS: usize = 32 * PARTS;
+
+/// Steps of an octave.
+const PARTS: usize = 16;
 
 impl Ages {
     /// One subscriber in so many notes ages, so that noting costs nothing.
@@ -43,23 +49,24 @@ impl Ages {
         let mut seen = 0;
         for (step, count) in counts.iter().enumerate() {
             seen += count;
-            if precise(seen) >= part * precise(all) {
-                let (octave, quarter) = ((step + 1) / 4, (step + 1) % 4);
-                return f64::from(u32::try_from(octave).unwrap_or(0)).exp2()
-                    * (1.0 + precise(quarter) / 4.0);
+            if seen > 0 && precise(seen) >= part * precise(all) {
+                let (octave, rest) = ((step + 1) / PARTS, (step + 1) % PARTS);
+                let octave = f64::from(u32::try_from(octave).unwrap_or(0)).exp2();
+                return octave * (1.0 + precise(rest) / precise(PARTS)) / precise(PARTS);
             }
         }
         f64::NAN
     }
 }
 
-/// The step of an age: four between each power of two of microseconds.
+/// The step of an age: [`PARTS`] between each power of two, the first of them a
+/// microsecond long in all.
 fn step(age: Duration) -> usize {
-    let quarters = u64::try_from(age.as_micros()).unwrap_or(u64::MAX).max(1);
-    let octave = quarters.ilog2();
-    let rest = quarters - (1 << octave);
-    let quarter = rest.saturating_mul(4) >> octave;
-    usize::try_from(u64::from(octave) * 4 + quarter).unwrap_or(usize::MAX)
+    let parts = u128::try_from(PARTS).unwrap_or(1);
+    let count = (age.as_nanos() * parts / 1_000).max(1);
+    let octave = count.ilog2();
+    let rest = ((count - (1 << octave)) * parts) >> octave;
+    usize::try_from(octave).unwrap_or(0) * PARTS + usize::try_from(rest).unwrap_or(0)
 }
 
 /// Microseconds.
@@ -67,44 +74,56 @@ fn step(age: Duration) -> usize {
 pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// Of the publisher's call.
+    /// Of the publisher's call: the mean.
     pub(crate) publish: f64,
+    /// And the median.
+    pub(crate) publish_p50: f64,
 }
 
 /// Publishes for `time` at 60 frames a second to `subscribers`.
 pub(crate) fn run(way: Way, subscribers: usize, time: Duration) -> Latency {
     let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(WORKERS)
         .enable_all()
         .build();
     let runtime = runtime.expect("a runtime of two threads");
     let ages = Ages::new();
-    let tally = Tally::noting(&ages);
     // In a task, as an ingest is: what it wakes can run where it runs.
     let publishing = runtime.block_on(async {
+        let ages = Arc::clone(&ages);
         let task = tokio::spawn(async move {
-            let mut source = scene(way, subscribers, &tally);
-            let mut made = Frames::new();
+            let scene = Scene {
+                way,
+                subscribers,
+                workers: WORKERS,
+                rows: false,
+                ages: Some(&ages),
+            };
+            let mut source = scene.make();
+            let mut made = Made::new();
             let mut tick = interval(Duration::from_nanos(16_666_667));
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            let (mut publishing, mut frames) = (Duration::ZERO, 0_usize);
+            let mut publishing = Vec::new();
             let begin = Instant::now();
             while begin.elapsed() < time {
                 tick.tick().await;
                 let frame = made.next();
                 let publish = Instant::now();
                 source.publish(frame);
-                publishing += publish.elapsed();
-                frames += 1;
+                publishing.push(publish.elapsed().as_secs_f64() * 1e6);
             }
-            crate::rounds::nanos(publishing, frames) / 1e3
+            publishing
         });
-        task.await.unwrap_or(f64::NAN)
+        task.await.unwrap_or_default()
     });
     runtime.shutdown_timeout(Duration::from_secs(5));
     Latency {
         p50: ages.at(0.5),
         p99: ages.at(0.99),
-        publish: publishing,
+        publish: publishing.iter().sum::<f64>() / precise(publishing.len()),
+        publish_p50: median(publishing),
     }
 }
+
+/// Threads of the runtime.
+const WORKERS: usize = 2;
