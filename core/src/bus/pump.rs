@@ -125,14 +125,28 @@ async fn pass(chunks: impl Iterator<Item = &Arc<Chunk>>, passes: &mut u64) {
     *passes = passes.wrapping_add(1);
     let mut turn = 0;
     for chunk in chunks {
-        let effort = chunk.effort();
-        if turn + effort > TASKS {
-            tokio::task::yield_now().await;
+        if turn >= TASKS {
+            let_others_run().await;
             turn = 0;
         }
-        turn += effort;
+        turn += chunk.effort();
         chunk.sweep(disarm);
     }
+}
+
+/// Goes to the end of the worker's queue. tokio's `yield_now` would wait for the
+/// next look at the sockets as well, which is a system call.
+async fn let_others_run() {
+    let mut ran = false;
+    poll_fn(|cx| {
+        if ran {
+            return Poll::Ready(());
+        }
+        ran = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Held by every pump task. A runtime that shuts down drops its tasks
