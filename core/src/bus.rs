@@ -29,6 +29,7 @@ mod pace;
 mod publisher;
 mod pump;
 mod qos;
+mod reactor;
 mod readers;
 mod slots;
 mod state;
@@ -47,6 +48,7 @@ pub use observer::{NoopObserver, Observer};
 pub use pace::Bitrates;
 pub use publisher::{Publisher, ResumePoint};
 pub use qos::{Qos, TrackQos};
+pub use reactor::{Reactor, Sink};
 pub use state::{CloseReason, Closed, JoinAt, Lifecycle, StreamFlag, StreamState};
 pub use subscription::{
     BusEntry, FrameRef, Frames, FramesIter, Recv, ResilientSubscription, Run, Subscription,

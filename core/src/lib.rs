@@ -34,8 +34,8 @@ pub use admission::{Admission, Place, Refusal, Subject, network};
 pub use auth::{Access, Action, AllowAll, Authorizer, Credentials, Denied};
 pub use bus::{
     Bitrates, BusConfig, BusEntry, CloseReason, Closed, FrameRef, Frames, FramesIter, Groups,
-    JoinAt, Lifecycle, MaxLag, Member, NoopObserver, Observer, Publisher, Qos, Recv,
-    ResilientSubscription, ResumePoint, Run, StreamFlag, StreamHandle, StreamMemory,
+    JoinAt, Lifecycle, MaxLag, Member, NoopObserver, Observer, Publisher, Qos, Reactor, Recv,
+    ResilientSubscription, ResumePoint, Run, Sink, StreamFlag, StreamHandle, StreamMemory,
     StreamMetadata, StreamState, Subscription, SubscriptionEnd, Takeover, TrackQos,
     WeakStreamHandle,
 };

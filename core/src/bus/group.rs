@@ -25,7 +25,8 @@ use host::{Group, Host, Hosted};
 ///
 /// For many small consumers of few streams: where a stream has a hundred
 /// subscriptions or more, its frames reach them at a fraction of what as many
-/// tasks would cost. For a handful, spawn tasks.
+/// tasks would cost. For a handful, spawn tasks;
+/// for consumers that need no future at all there is [`Reactor`](crate::Reactor).
 ///
 /// Any future will do, and wait for anything: sockets, timers and channels wake
 /// a member alone. What it costs: the members of a group run on one worker, one

@@ -87,6 +87,12 @@ impl Readers {
         self.count.load(Relaxed)
     }
 
+    /// How many hold a block, or may.
+    #[cfg(test)]
+    pub(crate) fn cursors(&self) -> usize {
+        self.table.lock().places.iter().flatten().count()
+    }
+
     /// Counts a reader that has joined.
     pub(crate) fn join(&self) {
         self.count.fetch_add(1, Relaxed);

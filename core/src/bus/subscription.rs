@@ -220,6 +220,31 @@ impl Subscription {
 }
 
 impl ResilientSubscription {
+    /// For a number of sinks that are counted each.
+    pub(super) fn uncounted(mut self) -> Self {
+        self.inner.reader.uncount();
+        self
+    }
+
+    /// One that goes on as this one would, from where it stands; not counted.
+    pub(super) fn fork(&self) -> Self {
+        let reader = self.inner.reader.fork();
+        Self {
+            inner: Subscription { reader },
+        }
+    }
+
+    /// Whether there is anything to look at, be it the end.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.inner.reader.has_more()
+    }
+
+    /// Whether both go on alike from the same place.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.inner.reader.is_like(&other.inner.reader)
+    }
+
     /// Evicts this reader, that is, ends the subscription, when it misses more
     /// frames within a sliding window than `max_lag` says; `None` never does.
     #[must_use]

@@ -13,6 +13,7 @@ mod measure;
 mod memory;
 mod model;
 mod observe;
+mod reactor;
 mod views;
 mod wakeups;
 

@@ -16,7 +16,8 @@ pub(super) type Hosted = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// How long a group polls before it lets other tasks run.
 const TURN: Duration = Duration::from_micros(200);
 
-/// The clock is looked at after so many polls.
+/// The clock is looked at after so many polls, or fewer of slow members, and
+/// whenever members are polled a second time.
 const POLLS: u32 = 32;
 
 /// A group, as seen from outside of its task.
@@ -166,9 +167,9 @@ pub(super) struct Host {
     words: u64,
     word: usize,
     members: u64,
-    /// Polls until the clock is looked at, and when it was first.
-    polls: u32,
-    began: Option<Instant>,
+    turn: Turn,
+    /// All that were marked when the turn began have been polled.
+    again: bool,
     /// Someone has left.
     left: bool,
     /// The waker that the marks have.
@@ -179,6 +180,44 @@ struct Seat {
     future: Hosted,
     waker: Waker,
     id: u64,
+}
+
+/// What is left of a host's turn.
+struct Turn {
+    /// Polls since the clock was looked at, and after how many it is.
+    polls: u32,
+    most: u32,
+    /// When it was looked at first.
+    began: Option<Instant>,
+}
+
+impl Turn {
+    fn begin(&mut self) {
+        self.polls = 0;
+        self.began = (self.most < POLLS).then(Instant::now);
+    }
+
+    /// Counts a poll; whether the turn is over.
+    #[inline]
+    fn is_over_after_poll(&mut self) -> bool {
+        self.polls += 1;
+        self.polls >= self.most && self.is_over()
+    }
+
+    /// Looks at the clock.
+    #[cold]
+    fn is_over(&mut self) -> bool {
+        self.polls = 0;
+        let now = Instant::now();
+        let began = *self.began.get_or_insert(now);
+        let is_over = now.saturating_duration_since(began) > TURN;
+        self.most = if is_over {
+            (self.most / 2).max(1)
+        } else {
+            (self.most * 2).min(POLLS)
+        };
+        is_over
+    }
 }
 
 /// Why the host stops.
@@ -198,8 +237,12 @@ impl Host {
             words: 0,
             word: 0,
             members: 0,
-            polls: 0,
-            began: None,
+            turn: Turn {
+                polls: 0,
+                most: POLLS,
+                began: None,
+            },
+            again: false,
             left: false,
             task: None,
         }
@@ -227,18 +270,18 @@ impl Host {
                         break;
                     }
                 }
-                self.polls += 1;
-                if self.polls >= POLLS {
-                    self.polls = 0;
-                    let now = Instant::now();
-                    let began = *self.began.get_or_insert(now);
-                    if now.saturating_duration_since(began) > TURN {
-                        return Pause::Turn;
-                    }
+                if self.turn.is_over_after_poll() {
+                    return Pause::Turn;
                 }
             }
-            if self.members == 0 && !self.next_word() {
-                return Pause::Done;
+            if self.members == 0 {
+                let is_new = self.words == 0;
+                if !self.next_word() {
+                    return Pause::Done;
+                }
+                if is_new && std::mem::replace(&mut self.again, true) && self.turn.is_over() {
+                    return Pause::Turn;
+                }
             }
         }
     }
@@ -306,8 +349,8 @@ impl Future for Host {
             host.task = Some(cx.waker().clone());
             host.group.marks.set_task(host.task.as_ref());
         }
-        host.polls = 0;
-        host.began = None;
+        host.turn.begin();
+        host.again = false;
         let roster = Arc::clone(&host.roster);
         let pause = calling(&roster, || {
             loop {

@@ -95,6 +95,29 @@ impl Reader {
         }
     }
 
+    /// A reader that goes on as this one would, from where it stands; the stream
+    /// does not count it.
+    pub(super) fn fork(&self) -> Self {
+        let (state, cursor) = self.state.fork(self.cursor.as_deref());
+        Self { cursor, state }
+    }
+
+    /// Has the stream count this reader no longer.
+    pub(super) fn uncount(&mut self) {
+        self.state.uncount();
+    }
+
+    /// Whether there is anything to look at, be it the end.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.state.has_more()
+    }
+
+    /// Whether both go on alike from the same place.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.state.is_like(&other.state)
+    }
+
     pub(super) fn make_resilient(&mut self) {
         self.state.set_resilient(true);
     }

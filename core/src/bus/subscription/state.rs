@@ -14,6 +14,8 @@ use crate::bus::wake::Waiter;
 use crate::sync::{Arc, Relaxed, now};
 use crate::{Discontinuity, DiscontinuityCause, MediaKind, Track, TrackId};
 
+mod fork;
+
 pub(super) struct State {
     pub(super) stream: Arc<Stream>,
     /// Where the reader stands: sequence number, and slot in its block.
@@ -41,7 +43,8 @@ pub(super) struct State {
     pub(super) dropped: u64,
     /// Where to start, as long as nothing is read: no block is held for it.
     join: Option<Arc<Join>>,
-    /// The stream counts this reader.
+    /// The stream knows of this reader, and counts it.
+    known: bool,
     counted: bool,
     /// The entry in the stream's table, of a reader that may hold a block.
     place: Option<Place>,
@@ -87,6 +90,7 @@ impl State {
             missed: 0,
             dropped: 0,
             join: None,
+            known: false,
             counted: false,
             place: None,
             seen: 0,
@@ -146,7 +150,7 @@ impl State {
             return;
         }
         self.stream.readers.join();
-        self.counted = true;
+        (self.known, self.counted) = (true, true);
         if let Some(cursor) = cursor {
             self.place = Some(self.stream.readers.add(cursor));
         }
@@ -166,7 +170,7 @@ impl State {
                 self.go_to(&cursor, point);
             }
         }
-        if self.counted {
+        if self.known {
             self.place = Some(self.stream.readers.add(&cursor));
         }
         cursor
