@@ -1,158 +1,21 @@
-//! The one place where the bus takes its atomics, locks and clock from.
+//! The one place where the bus takes its atomics, locks, tasks and clock from.
 //!
 //! Everything in `bus`, `watched` and `registry` that two threads share goes
-//! through the names below, so that a model checker can stand in for the
-//! standard library by changing this file alone: [`Slot`], [`ArcCell`] and
-//! [`ArcValue`] are what loom does not have, and each has a plain equivalent there.
+//! through the names below. They are what they say (`sync/plain.rs`), or, under
+//! `--cfg loom`, their stand-ins for the model checker (`sync/model.rs`), so that
+//! what the models in `bus/models.rs` run is the code that is shipped.
+//!
+//! Reference counts are the standard library's in both: loom has no [`Weak`].
+
+#[cfg(loom)]
+mod model;
+#[cfg(not(loom))]
+mod plain;
 
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-pub(crate) use std::sync::{Arc, MutexGuard, Weak};
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
-pub(crate) use std::sync::OnceLock;
-
-use std::sync::PoisonError;
-use std::time::Instant;
-
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use atomic_refcell::{AtomicRefCell, AtomicRefMut};
-
-/// The monotonic clock: tokio's, so that a test can pause it.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-/// A mutex that a panic does not poison: whoever panics with a lock held has
-/// left the data whole (nothing here calls foreign code under a lock), and
-/// must not take the stream's other users with it.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
-
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A place that is written once, by one thread, and read by many.
-#[derive(Debug)]
-pub(crate) struct Slot<T>(OnceLock<T>);
-
-impl<T> Slot<T> {
-    pub(crate) const fn new() -> Self {
-        Self(OnceLock::new())
-    }
-
-    /// The value, once it is there.
-    #[inline]
-    pub(crate) fn get(&self) -> Option<&T> {
-        self.0.get()
-    }
-
-    /// Sets the value; a second one is dropped.
-    pub(crate) fn set(&self, value: T) {
-        let first = self.0.set(value).is_ok();
-        debug_assert!(first, "a slot is written once");
-    }
-}
-
-/// A shared pointer that can be swapped while others read it. Storing is for
-/// keyframes, blocks and registrations, never for frames: it is dear.
-pub(crate) struct ArcCell<T>(ArcSwapOption<T>);
-
-/// What [`ArcCell::load`] returns: the pointee stays while it lives.
-pub(crate) type ArcGuard<T> = Guard<Option<Arc<T>>>;
-
-impl<T> ArcCell<T> {
-    pub(crate) const fn empty() -> Self {
-        Self(ArcSwapOption::const_empty())
-    }
-
-    /// A borrow of the pointee without a count on the reference in the usual case.
-    #[inline]
-    pub(crate) fn load(&self) -> ArcGuard<T> {
-        self.0.load()
-    }
-
-    pub(crate) fn load_full(&self) -> Option<Arc<T>> {
-        self.0.load_full()
-    }
-
-    pub(crate) fn store(&self, value: Option<Arc<T>>) {
-        self.0.store(value);
-    }
-
-    pub(crate) fn swap(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
-        self.0.swap(value)
-    }
-}
-
-/// A value that one thread at a time holds, and that no thread waits for. To
-/// take it is one read-modify-write, to give it back a store.
-pub(crate) struct Lease<T>(AtomicRefCell<T>);
-
-/// What [`Lease::take`] gives; the value is given back when it is dropped.
-pub(crate) type Held<'a, T> = AtomicRefMut<'a, T>;
-
-impl<T> Lease<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(AtomicRefCell::new(value))
-    }
-
-    /// The value, unless another thread holds it.
-    #[inline]
-    pub(crate) fn take(&self) -> Option<Held<'_, T>> {
-        self.0.try_borrow_mut().ok()
-    }
-
-    /// The value, once the thread that holds it has given it back: for those
-    /// who may wait, and for what is held for moments only.
-    pub(crate) fn wait(&self) -> Held<'_, T> {
-        loop {
-            if let Some(held) = self.take() {
-                return held;
-            }
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// An [`ArcCell`] that is never empty.
-pub(crate) struct ArcValue<T>(ArcSwap<T>);
-
-impl<T> ArcValue<T> {
-    pub(crate) fn new(value: Arc<T>) -> Self {
-        Self(ArcSwap::new(value))
-    }
-
-    pub(crate) fn of(value: T) -> Self {
-        Self::new(Arc::new(value))
-    }
-
-    #[inline]
-    pub(crate) fn load(&self) -> Guard<Arc<T>> {
-        self.0.load()
-    }
-
-    pub(crate) fn load_full(&self) -> Arc<T> {
-        self.0.load_full()
-    }
-
-    pub(crate) fn store(&self, value: Arc<T>) {
-        self.0.store(value);
-    }
-
-    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
-        self.0.swap(value)
-    }
-
-    /// Replaces the value by what `change` makes of it; `change` runs again if
-    /// another thread was quicker.
-    pub(crate) fn update(&self, mut change: impl FnMut(&T) -> T) {
-        self.0.rcu(|value| change(value));
-    }
-}
+#[cfg(loom)]
+pub(crate) use model::*;
+#[cfg(not(loom))]
+pub(crate) use plain::*;

@@ -9,10 +9,8 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::Handle;
-
 use super::wake::{Chunk, Core, DISARM, TASKS};
-use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Weak};
+use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Runtime, Weak};
 
 /// Up to three chunks of tasks, or as many of groups as take no longer, the root
 /// sweeps alone: below, a second task costs more than it takes over.
@@ -36,10 +34,10 @@ impl Pump {
         {
             return true;
         }
-        let Ok(runtime) = Handle::try_current() else {
+        let Some(runtime) = Runtime::current() else {
             return false;
         };
-        let workers = runtime.metrics().num_workers().clamp(1, MAX_BRANCHES);
+        let workers = runtime.workers().clamp(1, MAX_BRANCHES);
         let pump = Arc::new(Self {
             root: Bell::new(),
             branches: (0..workers).map(|_| Bell::new()).collect(),
@@ -82,9 +80,9 @@ async fn root(core: Weak<Core>, pump: Arc<Pump>) {
             pass(chunks.iter(), &mut passes).await;
             continue;
         }
-        if !started {
+        if !started && let Some(runtime) = Runtime::current() {
             for lane in 0..lanes {
-                tokio::spawn(branch(end.core.clone(), Arc::clone(&end.pump), lane));
+                runtime.spawn(branch(end.core.clone(), Arc::clone(&end.pump), lane));
             }
             started = true;
         }
@@ -175,7 +173,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(0),
             waker: ArcCell::empty(),

@@ -16,7 +16,7 @@ pub(crate) struct Cursor {
 pub(crate) type HeldBlock<'a> = Held<'a, Option<Arc<Block>>>;
 
 impl Cursor {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             block: Lease::new(None),
             base: AtomicU64::new(u64::MAX),

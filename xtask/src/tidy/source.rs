@@ -65,6 +65,9 @@ fn is_test_path(path: &str) -> bool {
         // The bodies of fuzz targets, which are compiled with its tests.
         || path.ends_with("/src/fuzz.rs")
         || path.contains("/src/fuzz/")
+        // What only the model checker is given.
+        || path.contains("/sync/model")
+        || path.contains("/bus/models")
         || path
             .split('/')
             .any(|part| matches!(part, "tests" | "benches"))
