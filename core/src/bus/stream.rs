@@ -33,31 +33,35 @@ const KEYFRAME_PATIENCE: Duration = Duration::from_secs(1);
 /// Of a stream whose first frame is still to come.
 const NEVER: u64 = u64::MAX;
 
+/// The fields stand in this order in memory: what is touched for every frame
+/// fills a few lines of the cache, which the subscribers' work pushes out of it
+/// between two frames.
+#[repr(C)]
 pub(crate) struct Stream {
+    // For every frame.
+    pub(crate) wake: WakeSet,
+    /// The sequence number behind the last entry that was published.
+    published: AtomicU64,
+    /// Nanoseconds from the creation to the last frame; [`NEVER`] before the first.
+    last_frame: AtomicU64,
+    pub(crate) created: Instant,
+    pub(crate) observer: Watcher,
+    pub(crate) closed: AtomicBool,
+    pub(crate) readers: Readers,
+    pub(crate) doors: Doors,
+    pub(crate) writer: Lease<Writer>,
+
+    // For blocks, joins and changes.
+    pub(crate) head: ArcValue<Block>,
+    pub(crate) join: ArcValue<Join>,
+    configs: ArcValue<Configs>,
+    pub(crate) counters: Counters,
+    pub(crate) gauge: Arc<Gauge>,
+    meters: ArcValue<Vec<Arc<TrackMeter>>>,
     pub(crate) key: StreamKey,
     /// New for every life of a stream, and never used again.
     pub(crate) session: Arc<str>,
     pub(crate) config: BusConfig,
-    pub(crate) created: Instant,
-
-    // What readers look at.
-    pub(crate) join: ArcValue<Join>,
-    pub(crate) head: ArcValue<Block>,
-    configs: ArcValue<Configs>,
-    pub(crate) closed: AtomicBool,
-    /// The sequence number behind the last entry that was published.
-    published: AtomicU64,
-    pub(crate) wake: WakeSet,
-    pub(crate) doors: Doors,
-    pub(crate) readers: Readers,
-
-    // What the publisher writes.
-    pub(crate) writer: Lease<Writer>,
-    /// Nanoseconds from the creation to the last frame; [`NEVER`] before the first.
-    last_frame: AtomicU64,
-    meters: ArcValue<Vec<Arc<TrackMeter>>>,
-    pub(crate) counters: Counters,
-    pub(crate) gauge: Arc<Gauge>,
 
     // The life of the stream.
     pub(crate) life: Mutex<Life>,
@@ -69,7 +73,6 @@ pub(crate) struct Stream {
     pub(crate) ended: Watched<Option<CloseReason>>,
     pub(crate) metadata: ArcValue<StreamMetadata>,
     pub(crate) slots: Slots,
-    pub(crate) observer: Watcher,
     /// When a keyframe was last asked for, as `last_frame`; 0 if one has come since.
     keyframe_asked: AtomicU64,
 

@@ -31,13 +31,23 @@ use crate::{Discontinuity, DiscontinuityCause, Frame, MediaKind, ResumePoint, Tr
 /// who would join at the sound.
 const QUIET_VIDEO: u64 = 2_000_000_000;
 
+/// In this order in memory, as [`Stream`] is.
+#[repr(C)]
 pub(crate) struct Writer {
+    // For every frame.
     /// The publish in force, or the last one, counted from 1.
     epoch: u64,
     /// That publish may write.
     open: bool,
-    limits: Limits,
-    gauge: Arc<Gauge>,
+    /// The GOP cache was dropped since the last put.
+    truncated: bool,
+    /// The publish began as a continuation, and its first entry must say so.
+    pending_break: Option<DiscontinuityCause>,
+    /// The places of the first tracks in `tracks`, by the track's number.
+    places: [u8; PLACES],
+    /// The place of the primary track.
+    primary: Option<usize>,
+    tracks: Vec<TrackState>,
     /// The block that is written, and how many of its slots are.
     block: Arc<Block>,
     len: usize,
@@ -45,26 +55,29 @@ pub(crate) struct Writer {
     /// Sequence number of the next entry, and number of the next frame.
     seq: u64,
     frames: u64,
-    /// The blocks that the stream keeps, the one that is written last.
-    kept: VecDeque<Kept>,
+    gauge: Arc<Gauge>,
     /// Memory of the kept blocks before the last.
     sealed_bytes: u64,
-    /// The block that expired last; its link leads to the first one kept.
-    expired: Weak<Block>,
     /// The GOP behind the join point, if there is one.
     gop: Option<Gop>,
+    last_received: Option<Instant>,
+    limits: Limits,
+
+    // For blocks, joins and changes.
+    /// The blocks that the stream keeps, the one that is written last.
+    kept: VecDeque<Kept>,
+    /// The block that expired last; its link leads to the first one kept.
+    expired: Weak<Block>,
     joined_at: Option<u64>,
     joins_in_epoch: u32,
-    tracks: Vec<TrackState>,
-    /// The place of the primary track among them.
-    primary: Option<usize>,
     configs: Arc<Configs>,
-    /// The publish began as a continuation, and its first entry must say so.
-    pending_break: Option<DiscontinuityCause>,
-    last_received: Option<Instant>,
-    /// The GOP cache was dropped since the last put.
-    truncated: bool,
 }
+
+/// Tracks with a number below this are found at once.
+const PLACES: usize = 16;
+
+/// In [`Writer::places`]: the track is to be looked for.
+const UNKNOWN: u8 = u8::MAX;
 
 struct Gop {
     seq: u64,
@@ -98,6 +111,7 @@ impl Writer {
             joined_at: None,
             joins_in_epoch: 0,
             tracks: Vec::new(),
+            places: [UNKNOWN; PLACES],
             primary: None,
             configs: Arc::new(Configs::new()),
             pending_break: None,
@@ -278,7 +292,15 @@ impl Writer {
     }
 
     /// The place of the track of `id`, made at its first mention.
+    #[inline]
     fn track_at(&mut self, stream: &Stream, id: TrackId, age: u64) -> usize {
+        match self.places.get(usize::from(id.0)) {
+            Some(at) if *at != UNKNOWN => usize::from(*at),
+            _ => self.find_track(stream, id, age),
+        }
+    }
+
+    fn find_track(&mut self, stream: &Stream, id: TrackId, age: u64) -> usize {
         if let Some(at) = self.tracks.iter().position(|track| track.id == id) {
             return at;
         }
@@ -287,7 +309,11 @@ impl Writer {
         self.tracks
             .push(TrackState::new(id, meter, self.epoch, age));
         self.find_primary();
-        self.tracks.len() - 1
+        let at = self.tracks.len() - 1;
+        if let (Some(place), Ok(at)) = (self.places.get_mut(usize::from(id.0)), u8::try_from(at)) {
+            *place = at;
+        }
+        at
     }
 
     /// Finds the primary track anew, after tracks or configurations have changed.
