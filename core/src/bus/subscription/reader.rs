@@ -21,6 +21,8 @@ use crate::sync::Arc;
 /// A reader that never has to wait lets others run after so many entries.
 const STREAK: usize = 128;
 
+/// In this order in memory, as [`State`] is.
+#[repr(C)]
 pub(crate) struct Reader {
     /// Beside the rest: what is read is borrowed from here, and from here alone.
     /// `None` until something is read.

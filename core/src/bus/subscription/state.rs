@@ -16,20 +16,24 @@ use crate::{Discontinuity, DiscontinuityCause, MediaKind, Track, TrackId};
 
 mod fork;
 
+/// In this order in memory: what every frame needs comes first, and fills two
+/// lines of the cache with the reader's cursor.
+#[repr(C)]
 pub(super) struct State {
+    // For every frame.
     pub(super) stream: Arc<Stream>,
     /// Where the reader stands: sequence number, and slot in its block.
     pub(super) seq: u64,
     pub(super) index: usize,
-    /// Entries before that which are no frames.
-    others: u64,
+    pub(super) waiter: Option<Waiter>,
     /// Entries read without a pause.
     pub(super) streak: usize,
-    pub(super) waiter: Option<Waiter>,
     /// Nothing is left of a start, a lag or an end: what is in the chain comes next.
     pub(super) steady: bool,
     /// Every frame can be handed on that the writer has not marked.
     pub(super) open: bool,
+
+    // For everything else.
     pub(super) done: bool,
     pub(super) evicted: bool,
     resilient: bool,
@@ -41,15 +45,18 @@ pub(super) struct State {
     lagged: bool,
     missed: u64,
     pub(super) dropped: u64,
+    /// Entries before `seq` which are no frames.
+    others: u64,
     /// Where to start, as long as nothing is read: no block is held for it.
     join: Option<Arc<Join>>,
     /// The stream knows of this reader, and counts it.
     known: bool,
+    /// The stream counts this reader.
     counted: bool,
-    /// The entry in the stream's table, of a reader that may hold a block.
-    place: Option<Place>,
     /// The version of the configurations that the reader knows.
     seen: u32,
+    /// The entry in the stream's table, of a reader that may hold a block.
+    place: Option<Place>,
     /// Configurations that come before the next entry, and how many of them are done.
     pending: Option<(Arc<Configs>, usize)>,
     /// One bit per track of which a keyframe has been read.
