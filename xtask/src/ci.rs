@@ -77,7 +77,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "out-of-tree",
-        what: "the third party's plugin and server",
+        what: "the third party's plugins and server",
         run: out_of_tree::run,
     },
     Step {

@@ -1,22 +1,21 @@
 //! The third party's workspace in examples/out-of-tree: it must build against
-//! the crates as they are, its server must list its plugin beside ours, and a
-//! stream published through it must be there to play.
+//! the crates as they are and pass its own tests, its server must list its plugins
+//! beside ours, and FFmpeg must play over the one what it published over the other.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Context, Guard, Result, Run, ensure, fail, wait_for};
+use crate::process::{Context, Guard, Result, Run, ensure, exists, fail, wait_for};
 use crate::workspace::{self, Metadata};
 use crate::{http, matrix};
 
-const PLUGIN: &str = "acme";
+const INGEST: &str = "acme";
+const EGRESS: &str = "flv";
 const KEY: &str = "acme/cam";
 
 pub(crate) fn run() -> Result {
@@ -38,27 +37,35 @@ pub(crate) fn run() -> Result {
         .arg(&target)
         .args(["--", "-D", "warnings"])
         .run()?;
-    cargo("build")
-        .args(["--quiet", "--target-dir"])
-        .arg(&target)
-        .run()?;
+    for command in ["build", "test"] {
+        cargo(command)
+            .args(["--quiet", "--target-dir"])
+            .arg(&target)
+            .run()?;
+    }
     let binary = target.join("debug/acme-server");
 
     let mut expected = metadata.plugin_features()?;
-    expected.insert(PLUGIN.into());
+    expected.extend([INGEST, EGRESS].map(String::from));
     let linked: BTreeSet<String> = matrix::plugins(&binary)?.into_iter().collect();
     ensure!(
         linked == expected,
         "acme-server links {linked:?}, not {expected:?}"
     );
+    for program in ["ffmpeg", "ffprobe"] {
+        ensure!(
+            exists(program),
+            "{program} is not here; `cargo xtask tools` installs it or says how"
+        );
+    }
     publish(&binary, &target.join("out-of-tree"))?;
     println!("out-of-tree: 1 passed, 0 failed");
     Ok(())
 }
 
-/// Starts the server, publishes the demo clip through the plugin, and waits until
-/// the stream is listed and has a playlist.
-fn publish(binary: &PathBuf, dir: &PathBuf) -> Result {
+/// Starts the server, publishes the demo clip through the one plugin, waits until
+/// the stream is listed and has a playlist, and plays it through the other.
+fn publish(binary: &Path, dir: &Path) -> Result {
     let limit = Duration::from_secs(20);
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).context(dir.display())?;
@@ -68,7 +75,7 @@ fn publish(binary: &PathBuf, dir: &PathBuf) -> Result {
         .args(["run", "--addresses-file"])
         .arg(&addresses)
         .current_dir(dir);
-    for section in ["server", "rtmp", PLUGIN] {
+    for section in ["server", "rtmp", INGEST] {
         command.args(["--set", &format!("{section}.listen=127.0.0.1:0")]);
     }
     let output = fs::File::create(&log).context(log.display())?;
@@ -91,12 +98,15 @@ fn publish(binary: &PathBuf, dir: &PathBuf) -> Result {
         Some(address) => Ok(address.to_owned()),
         None => fail!("the addresses file names no {name}: {addresses}"),
     };
-    let (http, acme) = (address("http")?, address(PLUGIN)?);
+    let (http, acme) = (address("http")?, address(INGEST)?);
 
     let clip = workspace::root().join("server/assets/demo/demo.flv");
-    let clip = fs::read(&clip).context(clip.display())?;
-    let mut socket = TcpStream::connect(&acme).context(&acme)?;
-    socket.write_all(&clip).context(&acme)?;
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg
+        .args(["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i"])
+        .arg(clip)
+        .args(["-c", "copy", "-f", "flv", &format!("tcp://{acme}")]);
+    let publisher = Guard::spawn("ffmpeg", &mut ffmpeg)?;
     for path in [
         format!("/api/v1/streams/{KEY}"),
         format!("/hls/{KEY}/index.m3u8"),
@@ -106,6 +116,34 @@ fn publish(binary: &PathBuf, dir: &PathBuf) -> Result {
         })?;
         println!("{path}: 200");
     }
+    let flv = format!("http://{http}/flv/{KEY}.flv");
+    let probe = [
+        "-v",
+        "error",
+        "-show_entries",
+        "stream=codec_name",
+        "-of",
+        "csv=p=0",
+    ];
+    let codecs = Run::new("ffprobe").args(probe).arg(&flv).output()?;
+    let codecs: Vec<&str> = codecs.split_whitespace().collect();
+    ensure!(codecs == ["h264", "aac"], "{flv} has {codecs:?}");
+    // It joins in mid-group; whatever cannot be decoded is an error.
+    let play = [
+        "-v",
+        "error",
+        "-xerror",
+        "-err_detect",
+        "explode",
+        "-i",
+        &flv,
+    ];
+    Run::new("ffmpeg")
+        .args(play)
+        .args(["-t", "3", "-f", "null", "-"])
+        .run()?;
+    println!("{flv}: played by FFmpeg");
+    drop(publisher);
     server.terminate()?;
     let status = server.wait(Duration::from_secs(5))?;
     ensure!(

@@ -1,7 +1,8 @@
-//! A rillcast server with all of its own plugins and one of a third party's. The
-//! `use` line links it: naming the crate in Cargo.toml alone would not.
+//! A rillcast server with all of its own plugins and two of a third party's. A
+//! `use` line links each: naming the crate in Cargo.toml alone would not.
 #![forbid(unsafe_code)]
 
+use acme_egress as _;
 use acme_ingest as _;
 
 fn main() -> std::process::ExitCode {
