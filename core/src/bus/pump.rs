@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use super::wake::{Chunk, Core, DISARM, TASKS};
-use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Runtime, Weak};
+use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, OnceLock, Relaxed, Runtime, Weak};
 
 /// Up to three chunks of tasks, or as many of groups as take no longer, the root
 /// sweeps alone: below, a second task costs more than it takes over.
@@ -68,11 +68,15 @@ impl Pump {
 async fn root(core: Weak<Core>, pump: Arc<Pump>) {
     let end = End { core, pump };
     let mut started = false;
-    let mut passes = 0;
+    let mut passes: u64 = 0;
     while end.pump.root.rung().await {
         let Some(core) = end.core.upgrade() else {
             return;
         };
+        if core.sweep_turn(passes.is_multiple_of(DISARM)) {
+            passes = passes.wrapping_add(1);
+            continue;
+        }
         let chunks = core.chunks();
         let lanes = end.pump.branches.len();
         let effort: usize = chunks.iter().map(|chunk| chunk.effort()).sum();
@@ -165,18 +169,24 @@ impl Drop for End {
 
 const RUNG: u8 = 1;
 const STOPPED: u8 = 2;
+/// Another waker than the first one is in force.
+const MOVED: u8 = 4;
 
 /// Wakes one task, and remembers that it was rung while the task ran.
 pub(crate) struct Bell {
     state: AtomicU8,
-    waker: ArcCell<Waker>,
+    /// The waker with which the task waited first. A task seldom has another one,
+    /// and this is read for every frame.
+    first: OnceLock<Waker>,
+    other: ArcCell<Waker>,
 }
 
 impl Bell {
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(0),
-            waker: ArcCell::empty(),
+            first: OnceLock::new(),
+            other: ArcCell::empty(),
         }
     }
 
@@ -187,15 +197,15 @@ impl Bell {
             return false;
         }
         if before & RUNG == 0 {
-            self.wake();
+            self.wake(before);
         }
         true
     }
 
     /// Ends the task that answers.
     pub(crate) fn stop(&self) {
-        self.state.fetch_or(STOPPED, AcqRel);
-        self.wake();
+        let before = self.state.fetch_or(STOPPED, AcqRel);
+        self.wake(before);
     }
 
     /// Waits for the next ring, which is used up before this returns; false
@@ -208,18 +218,38 @@ impl Bell {
         if let Some(rung) = self.take() {
             return Poll::Ready(rung);
         }
-        let kept = self
-            .waker
-            .load()
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !kept {
-            self.waker.store(Some(Arc::new(cx.waker().clone())));
+        if !self.keep(cx.waker()) {
+            // Whoever rings after that look finds the waker.
+            return Poll::Pending;
         }
         match self.take() {
             Some(rung) => Poll::Ready(rung),
             None => Poll::Pending,
         }
+    }
+
+    /// Keeps the waker of the task that waits; false if it was kept already.
+    fn keep(&self, waker: &Waker) -> bool {
+        let is_moved = self.state.load(Relaxed) & MOVED != 0;
+        if is_moved {
+            let other = self.other.load();
+            if other.as_ref().is_some_and(|other| other.will_wake(waker)) {
+                return false;
+            }
+        } else {
+            match self.first.get() {
+                Some(first) if first.will_wake(waker) => return false,
+                Some(_) => {}
+                None => {
+                    let first = self.first.set(waker.clone()).is_ok();
+                    debug_assert!(first, "one task waits");
+                    return true;
+                }
+            }
+        }
+        self.other.store(Some(Arc::new(waker.clone())));
+        self.state.fetch_or(MOVED, AcqRel);
+        true
     }
 
     fn take(&self) -> Option<bool> {
@@ -231,8 +261,13 @@ impl Bell {
         }
     }
 
-    fn wake(&self) {
-        if let Some(waker) = &*self.waker.load() {
+    /// Wakes the task, whose waker `state` tells.
+    fn wake(&self, state: u8) {
+        if state & MOVED != 0 {
+            if let Some(waker) = &*self.other.load() {
+                waker.wake_by_ref();
+            }
+        } else if let Some(waker) = self.first.get() {
             waker.wake_by_ref();
         }
     }

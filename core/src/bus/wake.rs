@@ -242,6 +242,17 @@ impl Core {
         }
     }
 
+    /// The same, if that is no more than one turn's work; false if it is more.
+    pub(super) fn sweep_turn(&self, disarm: bool) -> bool {
+        let chunks = self.chunks.load();
+        let effort: usize = chunks.iter().map(|chunk| chunk.effort()).sum();
+        if effort > TASKS {
+            return false;
+        }
+        chunks.iter().for_each(|chunk| chunk.sweep(disarm));
+        true
+    }
+
     /// The chunks of now, for the pump.
     pub(super) fn chunks(&self) -> Arc<Vec<Arc<Chunk>>> {
         self.chunks.load_full()

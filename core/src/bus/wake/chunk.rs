@@ -92,10 +92,10 @@ impl Chunk {
         matches!(&self.wakes, Wakes::Tasks(cells) if cells.cells.len() == FIRST_CHUNK)
     }
 
-    /// What it takes to sweep it.
-    pub(in crate::bus) const fn effort(&self) -> usize {
+    /// What it takes to sweep it, in words of groups: each as much as two tasks.
+    pub(in crate::bus) fn effort(&self) -> usize {
         match self.wakes {
-            Wakes::Tasks(_) => TASKS,
+            Wakes::Tasks(_) => self.len().div_ceil(2) as usize,
             Wakes::Group { .. } => 1,
         }
     }
