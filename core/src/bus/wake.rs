@@ -100,7 +100,7 @@ impl WakeSet {
     /// Parks the task of `waker`, which has looked and found nothing, in the
     /// place that `waiter` keeps; that is made at the first call. If this
     /// returns true the caller must look once more before it returns `Pending`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(&self, waiter: &mut Option<Waiter>, waker: &Waker) -> bool {
         match waiter {
             Some(waiter) if waiter.waker.will_wake(waker) => waiter.park(),
@@ -151,7 +151,7 @@ pub(crate) struct Waiter {
 
 impl Waiter {
     /// Puts the arm up; whether it was down.
-    #[inline]
+    #[inline(always)]
     fn park(&self) -> bool {
         if self.chunk.is_armed(self.cell) {
             return false;

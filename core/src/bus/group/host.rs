@@ -41,8 +41,8 @@ struct Book {
 
 #[derive(Default)]
 struct Mail {
-    new: Vec<(usize, u64, Hosted)>,
-    aborted: Vec<(usize, u64)>,
+    new: Vec<(usize, Hosted)>,
+    aborted: Vec<usize>,
 }
 
 impl Group {
@@ -81,7 +81,7 @@ impl Group {
         if let Some(own) = book.ids.get_mut(place) {
             *own = id;
         }
-        book.mail.new.push((place, id, future));
+        book.mail.new.push((place, future));
         let is_full = book.is_full();
         drop(book);
         let group = Arc::clone(self);
@@ -95,8 +95,9 @@ impl Group {
 
     pub(super) fn abort(&self, place: usize, id: u64) {
         let mut book = self.book.lock();
-        if book.hosts(place, id) {
-            book.mail.aborted.push((place, id));
+        // Once: it may end meanwhile, and another one take its place.
+        if book.hosts(place, id) && !book.mail.aborted.contains(&place) {
+            book.mail.aborted.push(place);
             drop(book);
             self.summon();
         }
@@ -114,6 +115,7 @@ impl Group {
             *id = 0;
         }
         book.free.push(place);
+        book.mail.aborted.retain(|aborted| *aborted != place);
         drop(book);
         if was_full && let Some(open) = self.open.upgrade() {
             open.lock().push(Arc::clone(self));
@@ -179,35 +181,34 @@ pub(super) struct Host {
 struct Seat {
     future: Hosted,
     waker: Waker,
-    id: u64,
 }
 
 /// What is left of a host's turn.
 struct Turn {
-    /// Polls since the clock was looked at, and after how many it is.
-    polls: u32,
+    /// Polls until the clock is looked at, and from one look to the next.
+    left: u32,
     most: u32,
     /// When it was looked at first.
     began: Option<Instant>,
 }
 
 impl Turn {
-    fn begin(&mut self) {
-        self.polls = 0;
-        self.began = (self.most < POLLS).then(Instant::now);
+    const fn new() -> Self {
+        Self {
+            left: POLLS,
+            most: POLLS,
+            began: None,
+        }
     }
 
-    /// Counts a poll; whether the turn is over.
-    #[inline]
-    fn is_over_after_poll(&mut self) -> bool {
-        self.polls += 1;
-        self.polls >= self.most && self.is_over()
+    fn begin(&mut self) {
+        self.left = self.most;
+        self.began = (self.most < POLLS).then(Instant::now);
     }
 
     /// Looks at the clock.
     #[cold]
     fn is_over(&mut self) -> bool {
-        self.polls = 0;
         let now = Instant::now();
         let began = *self.began.get_or_insert(now);
         let is_over = now.saturating_duration_since(began) > TURN;
@@ -216,6 +217,7 @@ impl Turn {
         } else {
             (self.most * 2).min(POLLS)
         };
+        self.left = self.most;
         is_over
     }
 }
@@ -237,11 +239,7 @@ impl Host {
             words: 0,
             word: 0,
             members: 0,
-            turn: Turn {
-                polls: 0,
-                most: POLLS,
-                began: None,
-            },
+            turn: Turn::new(),
             again: false,
             left: false,
             task: None,
@@ -251,39 +249,63 @@ impl Host {
     /// Polls whose bits are set, until there are none or the turn is over.
     fn run(&mut self) -> Pause {
         loop {
-            let first = self.word * WORD;
-            let Some(seats) = self.seats.get_mut(first..) else {
-                self.members = 0;
-                if !self.next_word() {
-                    return Pause::Done;
-                }
+            if self.poll_word() {
+                return Pause::Turn;
+            }
+            if self.members != 0 {
                 continue;
-            };
-            while self.members != 0 {
-                let bit = bit(self.members);
-                self.members &= self.members - 1;
-                if let Some(Some(seat)) = seats.get_mut(bit) {
-                    self.roster.note(first + bit);
-                    let mut cx = Context::from_waker(&seat.waker);
-                    if seat.future.as_mut().poll(&mut cx).is_ready() {
-                        self.leave(first + bit);
-                        break;
-                    }
-                }
-                if self.turn.is_over_after_poll() {
-                    return Pause::Turn;
+            }
+            let is_new = self.words == 0;
+            if !self.next_word() {
+                return Pause::Done;
+            }
+            if is_new && std::mem::replace(&mut self.again, true) && self.turn.is_over() {
+                return Pause::Turn;
+            }
+        }
+    }
+
+    /// Polls the marked members of the word, until one has ended; whether the
+    /// turn is over.
+    fn poll_word(&mut self) -> bool {
+        let first = self.word * WORD;
+        let seats = self.seats.get_mut(first..).unwrap_or_default();
+        let roster = &*self.roster;
+        // Written back when it is left, but for a panic, which is sorted out there.
+        let mut members = self.members;
+        let mut left = self.turn.left;
+        while members != 0 {
+            let bit = bit(members);
+            members &= members - 1;
+            if let Some(Some(seat)) = seats.get_mut(bit) {
+                roster.note(first + bit);
+                let mut cx = Context::from_waker(&seat.waker);
+                if seat.future.as_mut().poll(&mut cx).is_ready() {
+                    (self.members, self.turn.left) = (members, left);
+                    self.leave(first + bit);
+                    return false;
                 }
             }
-            if self.members == 0 {
-                let is_new = self.words == 0;
-                if !self.next_word() {
-                    return Pause::Done;
-                }
-                if is_new && std::mem::replace(&mut self.again, true) && self.turn.is_over() {
-                    return Pause::Turn;
+            left -= 1;
+            if left == 0 {
+                let is_over = self.turn.is_over();
+                left = self.turn.left;
+                if is_over {
+                    self.members = members;
+                    return true;
                 }
             }
         }
+        (self.members, self.turn.left) = (0, left);
+        false
+    }
+
+    /// Drops the member that panicked, and goes on behind it.
+    fn bury(&mut self) {
+        tracing::error!("a member of a group panicked and is dropped");
+        let place = self.roster.noted();
+        self.members &= u64::MAX << (place % WORD) << 1;
+        self.leave(place);
     }
 
     /// Goes on to the next word with members to poll. All that were marked when
@@ -307,7 +329,7 @@ impl Host {
 
     fn read_mail(&mut self) {
         let mail = std::mem::take(&mut self.group.book.lock().mail);
-        for (place, id, future) in mail.new {
+        for (place, future) in mail.new {
             if self.seats.len() <= place {
                 self.seats.resize_with(place + 1, || None);
             }
@@ -317,15 +339,11 @@ impl Host {
             {
                 let waker = waker.clone();
                 waker.wake_by_ref();
-                *seat = Some(Seat { future, waker, id });
+                *seat = Some(Seat { future, waker });
             }
         }
-        for (place, id) in mail.aborted {
-            if (self.seats.get(place))
-                .is_some_and(|seat| seat.as_ref().is_some_and(|it| it.id == id))
-            {
-                self.leave(place);
-            }
+        for place in mail.aborted {
+            self.leave(place);
         }
     }
 
@@ -357,8 +375,7 @@ impl Future for Host {
                 match catch_unwind(AssertUnwindSafe(|| host.run())) {
                     Ok(pause) => break pause,
                     Err(_) => {
-                        tracing::error!("a member of a group panicked and is dropped");
-                        host.leave(host.roster.noted());
+                        host.bury();
                     }
                 }
             }
@@ -379,7 +396,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         let mail = self.group.end();
         let begun = self.seats.drain(..).flatten().map(|seat| seat.future);
-        let all = begun.chain(mail.new.into_iter().map(|(_, _, future)| future));
+        let all = begun.chain(mail.new.into_iter().map(|(_, future)| future));
         for future in all {
             discard(future);
         }

@@ -162,7 +162,7 @@ impl Chunk {
 
     /// Relaxed: see the module's doc for why an arm that was taken down a
     /// moment ago does no harm.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_armed(&self, cell: usize) -> bool {
         self.armed.load(Relaxed) & 1 << cell != 0
     }
