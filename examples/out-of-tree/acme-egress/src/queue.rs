@@ -20,6 +20,8 @@ pub(crate) struct Queue {
 struct State {
     pieces: VecDeque<(Arc<[Bytes]>, usize)>,
     bytes: usize,
+    /// What waits is to leave now.
+    due: bool,
     /// No more will come.
     ended: bool,
     /// The viewer has left.
@@ -47,7 +49,11 @@ impl Queue {
 
     /// Has what waits sent.
     pub(crate) fn wake(&self) {
-        let waker = self.lock().waker.take();
+        let waker = {
+            let mut state = self.lock();
+            state.due = true;
+            state.waker.take()
+        };
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -104,9 +110,10 @@ impl Queue {
         Poll::Pending
     }
 
-    /// As [`poll_take`](Self::poll_take), without waiting.
-    pub(crate) fn take(&self) -> Option<Chunk> {
-        self.lock().take()
+    /// What waits, a part of it if it is much, if it is to leave now.
+    pub(crate) fn take_due(&self) -> Option<Chunk> {
+        let mut state = self.lock();
+        if state.due { state.take() } else { None }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,6 +143,7 @@ impl State {
             }
         };
         self.bytes -= bytes;
+        self.due &= !self.pieces.is_empty();
         chunk
     }
 }

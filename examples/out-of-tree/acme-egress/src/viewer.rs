@@ -197,7 +197,7 @@ impl Stream for Pieces {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { queue, own } = self.get_mut();
         while let Some((subscription, viewer)) = own {
-            if let Some(chunk) = queue.take() {
+            if let Some(chunk) = queue.take_due() {
                 return Poll::Ready(Some(Ok(chunk)));
             }
             let ended = match ready!(subscription.poll_recv_run(cx)) {

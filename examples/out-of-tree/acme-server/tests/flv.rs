@@ -199,6 +199,24 @@ fn viewers_first(first: &Viewer) -> Vec<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_comes_back_goes_on_for_those_who_stayed() {
+    let (server, http, acme) = start("").await;
+    drop(publish(acme).await);
+    let mut viewer = Viewer::watch(http).await;
+    viewer.read_while(|it| it.last() != Some(LAST)).await;
+    let before = viewer.pictures.len();
+    let publisher = publish(acme).await;
+    // Timestamps that went back, or a torn tag, would be faults.
+    viewer
+        .read_while(|it| it.pictures.len() < before + 200)
+        .await;
+    assert!(viewer.pictures.iter().is_sorted());
+    assert!(viewer.pictures[before] > LAST);
+    drop(publisher);
+    timeout(PATIENCE, server.shutdown()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_stream_is_refused_in_words() {
     let (server, http, acme) = start("").await;
     let publisher = publish(acme).await;

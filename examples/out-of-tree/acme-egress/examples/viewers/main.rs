@@ -61,8 +61,9 @@ fn main() -> Result<()> {
         line(variant.name, &round);
         if let Some(first) = &first {
             print(&format!(
-                "    beside the first: CPU {:.2}, age p50 {:.2}, p99 {:.2}\n",
+                "    beside the first: CPU {:.2}, writes {:.2}, age p50 {:.2}, p99 {:.2}\n",
                 ratio(round.cpu, first.cpu),
+                round.writes / first.writes,
                 ratio(round.half, first.half),
                 ratio(round.most, first.most)
             ));
@@ -133,7 +134,7 @@ fn medians(rounds: &[Round]) -> Round {
 
 fn line(name: &str, round: &Round) {
     print(&format!(
-        "{name:32} CPU {:7.1} us a viewer and second ({:.1} here), {:5.1} writes; age p50 {:6.2} ms, p99 {:6.2} ms\n",
+        "{name:36} CPU {:7.1} us a viewer and second ({:.1} here), {:5.1} writes; age p50 {:6.2} ms, p99 {:6.2} ms\n",
         micros(round.cpu),
         micros(round.own),
         round.writes,

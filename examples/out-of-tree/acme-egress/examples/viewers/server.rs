@@ -21,6 +21,10 @@ pub(crate) const VARIANTS: &[Variant] = &[
         settings: &["flv.consume=tasks", "flv.gather=0s"],
     },
     Variant {
+        name: "the same, sound waits for pictures",
+        settings: &["flv.consume=tasks", "flv.gather=100ms"],
+    },
+    Variant {
         name: "reactor",
         settings: &["flv.consume=reactor", "flv.gather=0s"],
     },

@@ -25,6 +25,11 @@ fn push(queue: &Queue, bytes: usize) {
     queue.push(slices, bytes);
 }
 
+/// What is there to take, without waiting.
+fn take(queue: &Queue) -> Option<Chunk> {
+    queue.lock().take()
+}
+
 fn length(taken: Option<Chunk>) -> Option<usize> {
     taken.map(|chunk| chunk.remaining())
 }
@@ -47,9 +52,10 @@ fn what_is_pushed_is_taken_at_once_and_one_wake_is_enough() {
     assert_eq!(length(taken), Some(30));
     assert!(queue.poll_take(&mut cx).is_pending());
     push(&queue, 5);
+    assert!(queue.take_due().is_none());
     queue.end();
     assert_eq!(count.0.load(Ordering::Relaxed), 2);
-    assert_eq!(length(queue.take()), Some(5));
+    assert_eq!(length(queue.take_due()), Some(5));
     assert!(matches!(queue.poll_take(&mut cx), Poll::Ready(None)));
 }
 
@@ -60,7 +66,7 @@ fn there_is_room_below_the_limit() {
     assert!(queue.has_room());
     push(&queue, 500);
     assert!(!queue.has_room());
-    assert_eq!(length(queue.take()), Some(599));
+    assert_eq!(length(take(&queue)), Some(599));
     assert!(queue.has_room());
 }
 
@@ -70,7 +76,7 @@ fn much_is_taken_in_parts_of_whole_pieces() {
     for bytes in [MOST_AT_ONCE / 2, MOST_AT_ONCE / 2, 1, MOST_AT_ONCE * 3, 2] {
         push(&queue, bytes);
     }
-    let parts: Vec<usize> = std::iter::from_fn(|| length(queue.take())).collect();
+    let parts: Vec<usize> = std::iter::from_fn(|| length(take(&queue))).collect();
     assert_eq!(parts, [MOST_AT_ONCE, 1, MOST_AT_ONCE * 3, 2]);
 }
 
@@ -83,5 +89,5 @@ fn a_viewer_that_leaves_frees_what_waits() {
     assert!(queue.is_left());
     queue.push(Arc::clone(&slices), bytes);
     assert_eq!(Arc::strong_count(&slices), 1);
-    assert!(queue.take().is_none());
+    assert!(take(&queue).is_none());
 }

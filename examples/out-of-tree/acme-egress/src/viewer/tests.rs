@@ -341,6 +341,31 @@ async fn sound_waits_for_a_picture_but_not_for_long() {
 }
 
 #[tokio::test]
+async fn sound_waits_where_a_viewer_reads_by_itself_too() {
+    let mut stage = Stage::new();
+    stage.pictures(3, 100);
+    let mut watching = stage.join(Consume::Tasks, 1 << 20);
+    watching.read_until(80).await;
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut poll = |watching: &mut Watching| Pin::new(&mut watching.pieces).poll_next(&mut cx);
+    for at in [85, 106] {
+        stage.sound(at);
+        assert!(poll(&mut watching).is_pending());
+    }
+    stage.pictures(1, 100);
+    watching.read().await;
+    let kinds: Vec<u8> = watching.seen.iter().rev().take(3).map(|it| it.0).collect();
+    assert_eq!(kinds, [9, 8, 8]);
+    stage.sound(130);
+    assert!(poll(&mut watching).is_pending());
+    // What waits at the end is not lost.
+    let Stage { publisher, .. } = stage;
+    publisher.finish();
+    while watching.read().await {}
+    assert_eq!(watching.seen.last().map(|it| it.1), Some(130));
+}
+
+#[tokio::test]
 async fn viewers_share_the_tags_of_a_frame() {
     let mut stage = Stage::new();
     stage.pictures(1, 100);
