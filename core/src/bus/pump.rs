@@ -10,11 +10,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
 use super::wake::{Chunk, Core, DISARM, TASKS};
-use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, OnceLock, Relaxed, Runtime, Weak};
+use crate::sync::{AcqRel, Arc, ArcCell, AtomicU8, Relaxed, Runtime, Slot, Weak};
 
 /// Up to three chunks of tasks, or as many of groups as take no longer, the root
 /// sweeps alone: below, a second task costs more than it takes over.
-const ROOT_EFFORT: usize = 3 * TASKS;
+/// (For a model, where chunks are few: whatever there is, is shared out.)
+const ROOT_EFFORT: usize = if cfg!(loom) { 0 } else { 3 * TASKS };
 
 /// More branches than this help no one.
 const MAX_BRANCHES: usize = 16;
@@ -47,8 +48,8 @@ impl Pump {
         if let Some(other) = core.pump.swap(Some(Arc::clone(&pump))) {
             other.each_bell(Bell::stop);
         }
-        let weak = Arc::downgrade(core);
-        runtime.spawn(root(weak, pump));
+        let core = Arc::downgrade(core);
+        runtime.spawn(root(End { core, pump }));
         true
     }
 
@@ -65,8 +66,7 @@ impl Pump {
     }
 }
 
-async fn root(core: Weak<Core>, pump: Arc<Pump>) {
-    let end = End { core, pump };
+async fn root(end: End) {
     let mut started = false;
     let mut passes: u64 = 0;
     while end.pump.root.rung().await {
@@ -86,7 +86,7 @@ async fn root(core: Weak<Core>, pump: Arc<Pump>) {
         }
         if !started && let Some(runtime) = Runtime::current() {
             for lane in 0..lanes {
-                runtime.spawn(branch(end.core.clone(), Arc::clone(&end.pump), lane));
+                runtime.spawn(branch(end.clone(), lane));
             }
             started = true;
         }
@@ -100,9 +100,8 @@ async fn root(core: Weak<Core>, pump: Arc<Pump>) {
 
 /// Sweeps the chunks of one lane. They are told by their number, which stays,
 /// and not by their place in the list, which moves when a chunk is removed.
-async fn branch(core: Weak<Core>, pump: Arc<Pump>, lane: usize) {
-    let lanes = pump.branches.len();
-    let end = End { core, pump };
+async fn branch(end: End, lane: usize) {
+    let lanes = end.pump.branches.len();
     let Some(bell) = end.pump.branches.get(lane) else {
         return;
     };
@@ -151,8 +150,10 @@ async fn let_others_run() {
     .await;
 }
 
-/// Held by every pump task. A runtime that shuts down drops its tasks
-/// anywhere; then the bells must say so, and whoever was rung for is woken here.
+/// Held by every pump task, from before its first poll. A runtime that shuts down
+/// drops its tasks anywhere, or never runs them; then the bells must say so, and
+/// whoever was rung for is woken here.
+#[derive(Clone)]
 struct End {
     core: Weak<Core>,
     pump: Arc<Pump>,
@@ -177,7 +178,7 @@ pub(crate) struct Bell {
     state: AtomicU8,
     /// The waker with which the task waited first. A task seldom has another one,
     /// and this is read for every frame.
-    first: OnceLock<Waker>,
+    first: Slot<Waker>,
     other: ArcCell<Waker>,
 }
 
@@ -185,7 +186,7 @@ impl Bell {
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(0),
-            first: OnceLock::new(),
+            first: Slot::new(),
             other: ArcCell::empty(),
         }
     }
@@ -241,8 +242,7 @@ impl Bell {
                 Some(first) if first.will_wake(waker) => return false,
                 Some(_) => {}
                 None => {
-                    let first = self.first.set(waker.clone()).is_ok();
-                    debug_assert!(first, "one task waits");
+                    self.first.set(waker.clone());
                     return true;
                 }
             }

@@ -136,3 +136,24 @@ fn members_of_a_group_are_woken_by_their_bits() {
     assert_eq!((set.len(), set.core.chunks().len()), (0, 1));
     assert_eq!(set.core.gate.load(crate::sync::Relaxed) & COUNT_MASK, 0);
 }
+
+#[test]
+fn a_runtime_that_has_shut_down_forgets_nobody() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    // The pump is spawned there, and never polled.
+    let _inside = handle.enter();
+    let set = WakeSet::new();
+    let (count, waker) = waker();
+    let mut waiters = [const { None }; 10];
+    for _ in 0..3 {
+        for waiter in &mut waiters {
+            set.park(waiter, &waker);
+        }
+        set.wake();
+        assert_eq!(count.take(), waiters.len());
+    }
+}
