@@ -61,6 +61,9 @@ impl Marks {
     /// The task, which is to look at everything after this; `None` once it ends.
     pub(in crate::bus) fn set_task(&self, task: Option<&Waker>) {
         self.task.store(task.map(|task| Arc::new(task.clone())));
+        // Whoever sets a bit after this finds the task; the bits that were set
+        // before are found by the look that follows, though it is relaxed.
+        self.summary.fetch_or(0, AcqRel);
     }
 
     /// Takes the summary.
