@@ -24,6 +24,8 @@ mod handle;
 pub(crate) mod life;
 pub(crate) mod memory;
 mod metadata;
+#[cfg(all(test, loom))]
+mod models;
 mod observer;
 mod pace;
 mod publisher;

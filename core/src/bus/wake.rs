@@ -114,7 +114,7 @@ impl WakeSet {
     /// Gives `waiter` the place of another waker than it had, or its first one:
     /// that of `member`, if the waker is the one of that member of a group.
     #[cold]
-    fn settle(&self, waiter: &mut Option<Waiter>, waker: &Waker, member: Option<Bit>) {
+    pub(super) fn settle(&self, waiter: &mut Option<Waiter>, waker: &Waker, member: Option<Bit>) {
         match waiter {
             Some(waiter) if member.is_none() && !waiter.chunk.is_of_group() => {
                 waiter.waker = waker.clone();

@@ -11,7 +11,8 @@ use crate::sync::{AcqRel, Acquire, Arc, ArcCell, AtomicU32, AtomicU64, Relaxed};
 const CALM: u32 = 8;
 
 /// What it takes to sweep a chunk of tasks, where a word of a group takes one.
-pub(in crate::bus) const TASKS: usize = 32;
+/// (In a model, fewer.)
+pub(in crate::bus) const TASKS: usize = if cfg!(loom) { 3 } else { 32 };
 
 /// Up to 64 places of waiters.
 pub(in crate::bus) struct Chunk {
