@@ -231,8 +231,8 @@ impl Drop for Pieces {
 }
 
 /// How long a viewer counts from when it was noted last, and how often it is.
-const STAY: Duration = Duration::from_secs(6);
-const NOTE_EVERY: Duration = Duration::from_secs(2);
+const STAY: Duration = Duration::from_secs(3);
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;
