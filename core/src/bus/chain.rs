@@ -111,6 +111,7 @@ impl Block {
 
     /// Publishes `entry` at `index`, as one to be looked at closely or not; the
     /// writer's own.
+    #[inline]
     pub(crate) fn set(&self, index: usize, entry: Entry, special: bool) {
         self.charge.add(entry.bytes());
         if special {

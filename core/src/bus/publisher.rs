@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use super::chain::Entry;
+use super::chain::{Block, Entry};
 use super::doors::KnownDoors;
 use super::handle::StreamHandle;
 use super::life::Close;
@@ -46,6 +46,10 @@ pub struct Publisher {
     /// How many requests for a keyframe the ingest has been told of.
     keyframes_seen: Arc<AtomicU64>,
     doors: KnownDoors,
+    /// The block of the frame that was put last, if there is an observer: it is
+    /// shown the frame there, and to clone the block for each costs more than to
+    /// keep it.
+    block: Option<Arc<Block>>,
     pace: Pace,
     bitrates: Bitrates,
     finished: bool,
@@ -67,6 +71,7 @@ impl Publisher {
             control,
             keyframes_seen: Arc::default(),
             doors: KnownDoors::default(),
+            block: None,
             pace: Pace::default(),
             bitrates: Bitrates::default(),
             finished: false,
@@ -99,10 +104,17 @@ impl Publisher {
         let (track, dts, keyframe) = (frame.track, frame.dts, frame.keyframe);
         let bytes = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
         let stream = &*self.stream;
-        let mut writer = self.writer()?;
+        let Some(mut writer) = writer_of(stream, self.epoch) else {
+            self.block = None;
+            return Err(self.why_closed());
+        };
         let broke = writer.put_frame(stream, frame, age);
         let truncated = writer.take_truncated();
-        let put = stream.observer.is_some().then(|| writer.last());
+        let index = if stream.observer.is_some() {
+            writer.last(&mut self.block)
+        } else {
+            0
+        };
         drop(writer);
         stream.wake.wake();
         if broke {
@@ -113,7 +125,7 @@ impl Publisher {
                 .frame(&mut self.doors, track, dts, keyframe, bytes);
         }
         // Not while the writer is held: what an observer does may need it.
-        if let Some((block, index)) = put
+        if let Some(block) = &self.block
             && let Some(Entry::Frame { frame, .. }) = block.get(index)
         {
             stream
@@ -192,7 +204,8 @@ impl Publisher {
     }
 
     fn put<T>(&mut self, put: impl FnOnce(&mut Writer, &Stream, u64) -> T) -> Result<T, Closed> {
-        let mut writer = self.writer()?;
+        let writer = writer_of(&self.stream, self.epoch);
+        let mut writer = writer.ok_or_else(|| self.why_closed())?;
         let result = put(&mut writer, &self.stream, self.age());
         let truncated = writer.take_truncated();
         drop(writer);
@@ -200,15 +213,6 @@ impl Publisher {
         self.stream.doors.open();
         self.tell_truncated(truncated);
         Ok(result)
-    }
-
-    /// The writer, unless the publish has been ended.
-    #[inline]
-    fn writer(&self) -> Result<Held<'_, Writer>, Closed> {
-        match self.stream.writer.take() {
-            Some(writer) if writer.is_of(self.epoch) => Ok(writer),
-            _ => Err(self.why_closed()),
-        }
     }
 
     #[cold]
@@ -296,6 +300,13 @@ impl Publisher {
         self.stream
             .end(Close::Publish(self.epoch), CloseReason::Finished);
     }
+}
+
+/// The writer of the stream, unless the publish of `epoch` has been ended.
+#[inline]
+fn writer_of(stream: &Stream, epoch: u64) -> Option<Held<'_, Writer>> {
+    let writer = stream.writer.take()?;
+    writer.is_of(epoch).then_some(writer)
 }
 
 impl Drop for Publisher {

@@ -163,6 +163,7 @@ impl Writer {
     }
 
     /// Puts a frame; whether a discontinuity was put before it.
+    #[inline]
     pub(crate) fn put_frame(&mut self, stream: &Stream, frame: Frame, age: u64) -> bool {
         let broke = self.put_break(stream, frame.received);
         let at = self.track_at(stream, frame.track, age);
@@ -223,9 +224,14 @@ impl Writer {
         broke
     }
 
-    /// The block and index of the entry that was put last.
-    pub(crate) fn last(&self) -> (Arc<Block>, usize) {
-        (self.block(), self.len.saturating_sub(1))
+    /// The index of the entry that was put last, in `block` from now on.
+    #[inline]
+    pub(crate) fn last(&self, block: &mut Option<Arc<Block>>) -> usize {
+        let is_known = (block.as_ref()).is_some_and(|known| Arc::ptr_eq(known, &self.block));
+        if !is_known {
+            *block = Some(self.block());
+        }
+        self.len.saturating_sub(1)
     }
 
     /// Whether the GOP cache was dropped since the last call.
@@ -441,37 +447,45 @@ impl Writer {
     }
 
     /// Puts an entry at the end of the chain; whether that took a new block.
+    #[expect(clippy::inline_always, reason = "an entry is built where it stays")]
+    #[inline(always)]
     fn append(&mut self, stream: &Stream, entry: Entry, special: bool, age: u64) -> bool {
         let bytes = entry.bytes();
         let full = self.len >= self.block.capacity()
             || self.len > 0 && self.block_bytes.saturating_add(bytes) > BLOCK_BYTES;
         if full {
-            self.block.charge.tell();
-            let next = Block::new(self.seq, self.frames, BLOCK, &self.gauge);
-            next.set(0, entry, special);
-            self.block.seal(self.len, Arc::clone(&next));
-            stream.head.store(Arc::clone(&next));
-            self.sealed_bytes += self.block.charge.bytes();
-            if let Some(sealed) = self.kept.back_mut() {
-                sealed.end = self.seq;
-                sealed.sealed_at = age;
-            }
-            self.kept.push_back(Kept {
-                block: Arc::clone(&next),
-                end: 0,
-                sealed_at: age,
-            });
-            self.block = next;
-            (self.len, self.block_bytes) = (1, bytes);
+            self.append_block(stream, entry, special, age);
         } else {
             self.block.set(self.len, entry, special);
-            self.len += 1;
-            self.block_bytes = self.block_bytes.saturating_add(bytes);
         }
+        self.len += 1;
+        self.block_bytes = self.block_bytes.saturating_add(bytes);
         self.seq += 1;
         stream.set_published(self.seq);
         self.gauge.set_kept(self.kept_bytes());
         full
+    }
+
+    /// Links a new block to the one that is written, with `entry` as its first.
+    #[cold]
+    fn append_block(&mut self, stream: &Stream, entry: Entry, special: bool, age: u64) {
+        self.block.charge.tell();
+        let next = Block::new(self.seq, self.frames, BLOCK, &self.gauge);
+        next.set(0, entry, special);
+        self.block.seal(self.len, Arc::clone(&next));
+        stream.head.store(Arc::clone(&next));
+        self.sealed_bytes += self.block.charge.bytes();
+        if let Some(sealed) = self.kept.back_mut() {
+            sealed.end = self.seq;
+            sealed.sealed_at = age;
+        }
+        self.kept.push_back(Kept {
+            block: Arc::clone(&next),
+            end: 0,
+            sealed_at: age,
+        });
+        self.block = next;
+        (self.len, self.block_bytes) = (0, 0);
     }
 }
 

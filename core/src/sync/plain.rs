@@ -48,6 +48,7 @@ impl<T> Slot<T> {
     }
 
     /// Sets the value; a second one is dropped.
+    #[inline]
     pub(crate) fn set(&self, value: T) {
         let first = self.0.set(value).is_ok();
         debug_assert!(first, "a slot is written once");
