@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use tokio::runtime::Handle;
 
@@ -117,8 +117,8 @@ struct Lane {
 
 /// Where sinks wait for the feed of their stream in their lane.
 struct Post<S> {
-    /// There is mail.
-    full: AtomicBool,
+    /// The feed has something else to look at than its stream: mail, or its timer.
+    rung: AtomicBool,
     mail: Mutex<Mail<S>>,
     /// How many sinks the feed has, and its lane.
     sinks: AtomicUsize,
@@ -225,7 +225,7 @@ impl<S> Post<S> {
             feed: None,
         };
         Self {
-            full: AtomicBool::new(false),
+            rung: AtomicBool::new(false),
             mail: Mutex::new(mail),
             sinks: AtomicUsize::new(0),
             lane: Arc::clone(lane),
@@ -237,30 +237,45 @@ impl<S> Post<S> {
         self.sinks.fetch_add(1, Relaxed);
         let mut mail = self.mail.lock();
         mail.sinks.push(sink);
-        self.full.store(true, Release);
-        // Once for all that come until the feed looks.
+        self.ring(&mut mail)
+    }
+
+    fn ring(&self, mail: &mut Mail<S>) -> Option<Waker> {
+        self.rung.store(true, Release);
+        // Once for all that comes until the feed looks.
         mail.feed.take()
     }
 
-    /// Takes what sinks there are; leaves `feed` to be woken for more.
+    /// Takes sinks that are there, so many at most, and leaves `feed` to be woken
+    /// for more. If some are left it stays rung.
     fn take(&self, feed: &Waker, most: usize) -> Vec<S> {
         let mut mail = self.mail.lock();
         let from = mail.sinks.len().saturating_sub(most);
         let sinks = mail.sinks.split_off(from);
-        self.full.store(!mail.sinks.is_empty(), Release);
+        self.rung.store(!mail.sinks.is_empty(), Release);
         mail.feed = Some(feed.clone());
         sinks
     }
 
     #[inline]
-    fn is_full(&self) -> bool {
-        self.full.load(Acquire)
+    fn is_rung(&self) -> bool {
+        self.rung.load(Acquire)
     }
 
     /// So many sinks are gone.
     fn leave(&self, sinks: usize) {
         self.sinks.fetch_sub(sinks, AcqRel);
         self.lane.fetch_sub(sinks, AcqRel);
+    }
+}
+
+/// What the timer of the feed wakes.
+impl<S: Send> Wake for Post<S> {
+    fn wake(self: Arc<Self>) {
+        let feed = self.ring(&mut self.mail.lock());
+        if let Some(feed) = feed {
+            feed.wake();
+        }
     }
 }
 

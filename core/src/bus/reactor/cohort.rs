@@ -125,7 +125,10 @@ impl<S: Sink> Cohort<S> {
             return false;
         };
         match &run {
-            Run::Frames(frames) => sinks.each(|sink| sink.frames(frames)),
+            Run::Frames(frames) => {
+                let frames = frames.seen();
+                sinks.each(|sink| sink.frames(&frames));
+            }
             Run::Track(track) => sinks.each(|sink| sink.track(track)),
             Run::Discontinuity(discontinuity) => {
                 sinks.each(|sink| sink.discontinuity(*discontinuity));

@@ -1,7 +1,7 @@
 //! What a lane does for one of its streams: a member of the lane's group.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
@@ -34,6 +34,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Feeds the sinks of one stream in one lane.
 pub(super) struct Feed<S: Sink> {
     lanes: Arc<Lanes<S>>,
+    stream: Arc<Stream>,
+    post: Arc<Post<S>>,
     of: Arc<Feeding<S>>,
     /// Those that have had everything.
     live: Vec<Cohort<S>>,
@@ -75,6 +77,8 @@ impl<S: Sink> Feed<S> {
         let stream = Arc::clone(stream);
         Self {
             lanes: Arc::clone(lanes),
+            stream: Arc::clone(&stream),
+            post: Arc::clone(&post),
             of: Arc::new(Feeding { stream, post }),
             live: Vec::new(),
             behind: Vec::new(),
@@ -154,47 +158,52 @@ impl<S: Sink> Feed<S> {
         }
     }
 
-    /// Takes new sinks in.
+    /// Takes new sinks in, and looks for closed ones when it is time.
+    #[cold]
     fn read_mail(&mut self, cx: &Context<'_>) {
-        let sinks = self.of.post.take(cx.waker(), BATCH);
+        let sinks = self.post.take(cx.waker(), BATCH);
         if !sinks.is_empty() {
             self.behind.push(Cohort::joining(sinks, &self.of));
         }
-    }
-
-    /// Has the feed polled now and then though nothing is published.
-    #[inline]
-    fn watch(&mut self, cx: &mut Context<'_>) {
-        let every = if self.behind.is_empty() { IDLE } else { STUCK };
-        match &self.timer {
-            Some(timer) if timer.every <= every && !timer.sleep.is_elapsed() => {}
-            _ => self.set_timer(every, cx),
+        if self
+            .timer
+            .as_ref()
+            .is_none_or(|timer| timer.sleep.is_elapsed())
+        {
+            let cohorts = self.live.iter_mut().chain(&mut self.behind);
+            cohorts.for_each(Cohort::drop_closed);
+            self.live.retain(|cohort| cohort.len() > 0);
+            self.behind.retain(|cohort| cohort.len() > 0);
+            self.set_timer(IDLE);
         }
     }
 
+    /// Has the feed polled after some time though nothing is published.
     #[cold]
-    fn set_timer(&mut self, every: Duration, cx: &mut Context<'_>) {
-        let cohorts = self.live.iter_mut().chain(&mut self.behind);
-        cohorts.for_each(Cohort::drop_closed);
-        self.live.retain(|cohort| cohort.len() > 0);
-        self.behind.retain(|cohort| cohort.len() > 0);
-        let sleep = Box::pin(sleep(every));
-        let timer = self.timer.insert(Timer { sleep, every });
-        // It has to be polled once to run; it wakes this member when it is over.
-        if timer.sleep.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
+    fn set_timer(&mut self, every: Duration) {
+        let mut sleep = Box::pin(sleep(every));
+        // By a waker of its own, so that the feed need not look at it each time.
+        // It has to be polled once to run.
+        let waker = Waker::from(Arc::clone(&self.post));
+        if sleep
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+        {
+            waker.wake_by_ref();
         }
+        self.timer = Some(Timer { sleep, every });
     }
 
     /// Whether nobody is left to feed; the feed is out of the table then.
     fn is_over(&self) -> bool {
         self.live.is_empty()
             && self.behind.is_empty()
-            && self.lanes.remove(self.key(), &self.of.post, false).is_ok()
+            && self.lanes.remove(self.key(), &self.post, false).is_ok()
     }
 
     fn key(&self) -> usize {
-        Arc::as_ptr(&self.of.stream).addr()
+        Arc::as_ptr(&self.stream).addr()
     }
 }
 
@@ -211,11 +220,10 @@ impl<S: Sink> Future for Feed<S> {
             calls: CALLS,
         };
         loop {
-            if feed.of.post.is_full() {
+            if feed.post.is_rung() {
                 feed.read_mail(cx);
             }
             let done = feed.advance(&mut turn);
-            feed.watch(cx);
             if feed.is_over() {
                 return Poll::Ready(());
             }
@@ -223,8 +231,11 @@ impl<S: Sink> Future for Feed<S> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let Self { of, waiter, .. } = feed;
-            if !of.post.is_full() && !of.stream.wake.park(waiter, cx.waker()) {
+            if !feed.behind.is_empty() && feed.timer.as_ref().is_some_and(|it| it.every > STUCK) {
+                feed.set_timer(STUCK);
+            }
+            let Self { stream, waiter, .. } = feed;
+            if !feed.post.is_rung() && !stream.wake.park(waiter, cx.waker()) {
                 return Poll::Pending;
             }
         }
@@ -234,7 +245,7 @@ impl<S: Sink> Future for Feed<S> {
 impl<S: Sink> Drop for Feed<S> {
     /// By itself, or because it panicked or the runtime shuts down.
     fn drop(&mut self) {
-        if let Ok(sinks) = self.lanes.remove(self.key(), &self.of.post, true) {
+        if let Ok(sinks) = self.lanes.remove(self.key(), &self.post, true) {
             drop(Sinks::new(sinks, Arc::clone(&self.of)));
         }
     }

@@ -34,31 +34,49 @@ pub enum Run<'a> {
 /// All of them count as read. They keep the block that they stand in, as
 /// [`FrameRef`](super::FrameRef) does: before an await that may take long, clone
 /// what is still needed.
-pub struct Frames<'a> {
-    held: HeldBlock<'a>,
-    index: usize,
-    len: usize,
+pub struct Frames<'a>(Row<'a>);
+
+enum Row<'a> {
+    /// Held by the reader.
+    Held {
+        held: HeldBlock<'a>,
+        index: usize,
+        len: usize,
+    },
+    /// Held by someone else.
+    Seen(&'a [Slot<Entry>]),
 }
 
 impl<'a> Frames<'a> {
     pub(super) const fn new(held: HeldBlock<'a>, index: usize, len: usize) -> Self {
-        Self { held, index, len }
+        Self(Row::Held { held, index, len })
+    }
+
+    /// The same frames for many who look at them, each at less cost.
+    pub(in crate::bus) fn seen(&self) -> Frames<'_> {
+        Frames(Row::Seen(self.slots()))
     }
 
     /// How many there are.
     #[must_use]
+    #[inline]
     pub const fn len(&self) -> usize {
-        self.len
+        match &self.0 {
+            Row::Held { len, .. } => *len,
+            Row::Seen(slots) => slots.len(),
+        }
     }
 
     /// Whether there are none, which does not happen.
     #[must_use]
+    #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The first frame.
     #[must_use]
+    #[inline]
     pub fn first(&self) -> Option<&Frame> {
         self.iter().next()
     }
@@ -67,9 +85,18 @@ impl<'a> Frames<'a> {
     #[must_use]
     #[inline]
     pub fn iter(&self) -> FramesIter<'_> {
-        let slots = self.held.deref().as_ref();
-        let slots = slots.map_or(&[][..], |block| block.slots(self.index, self.len));
-        FramesIter(slots.iter())
+        FramesIter(self.slots().iter())
+    }
+
+    #[inline]
+    fn slots(&self) -> &[Slot<Entry>] {
+        match &self.0 {
+            Row::Held { held, index, len } => {
+                let block = held.deref().as_ref();
+                block.map_or(&[][..], |block| block.slots(*index, *len))
+            }
+            Row::Seen(slots) => slots,
+        }
     }
 }
 
