@@ -48,7 +48,11 @@ async fn in_step(members: usize, rounds: u32) {
             assert_eq!(read.expect("a wake-up was lost"), Some(round));
         }
     }
-    // All have gone, and nothing is left of them.
+    nothing_is_left(&handle).await;
+}
+
+/// Members have gone, soon after they have said so.
+async fn nothing_is_left(handle: &StreamHandle) {
     let gone = async {
         while handle.stream.wake.len() > 0 {
             yield_now().await;
@@ -135,7 +139,7 @@ async fn members_join_and_leave_at_speed_without_gap_or_duplicate() {
     }
     assert_eq!(left, joined, "none has panicked");
     assert!(joined >= 500, "{joined}");
-    assert_eq!(handle.stream.wake.len(), 0);
+    nothing_is_left(&handle).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
