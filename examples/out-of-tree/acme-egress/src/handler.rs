@@ -39,7 +39,7 @@ struct Inner {
 /// thread, where this runs too: so a frame that comes wakes each thread once,
 /// and from there all of its viewers without a word to another thread.
 struct Lane {
-    reactor: Arc<Reactor<Viewer>>,
+    reactor: Reactor<Viewer>,
     /// By the stream's session.
     rows: HashMap<Box<str>, Weak<Rows>>,
 }
@@ -120,12 +120,12 @@ impl Inner {
     }
 
     /// What viewers of this stream share on this thread.
-    fn lane(&self, handle: &StreamHandle) -> (Arc<Reactor<Viewer>>, Arc<Rows>) {
+    fn lane(&self, handle: &StreamHandle) -> (Reactor<Viewer>, Arc<Rows>) {
         let mut lanes = lock(&self.lanes);
         let lane = lanes
             .entry(std::thread::current().id())
             .or_insert_with(|| Lane {
-                reactor: Arc::new(Reactor::new(&Handle::current(), 1)),
+                reactor: Reactor::new(&Handle::current(), 1),
                 rows: HashMap::new(),
             });
         let known = lane.rows.get(handle.session()).and_then(Weak::upgrade);
@@ -136,7 +136,7 @@ impl Inner {
                 .insert(handle.session().into(), Arc::downgrade(&rows));
             rows
         });
-        (Arc::clone(&lane.reactor), rows)
+        (lane.reactor.clone(), rows)
     }
 }
 
