@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::{CloseReason, Discontinuity, Frames, Reactor, Sink, SubscriptionEnd};
 
+mod moody;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is done to a sink, and what it has seen.
