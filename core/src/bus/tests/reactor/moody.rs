@@ -25,7 +25,7 @@ impl Sink for Moody {
     }
 
     fn is_ready(&mut self) -> bool {
-        if self.calm.load(Ordering::Relaxed) {
+        if !self.check.began || self.calm.load(Ordering::Relaxed) {
             self.away = 0;
             return true;
         }
@@ -60,7 +60,7 @@ async fn sinks_that_stall_at_random_under_load_count_exactly() {
     publish_video(&mut publisher, 0..1, 1);
     let reactor = Reactor::new(&Handle::current(), 2);
     let calm = Arc::new(AtomicBool::new(false));
-    let sinks: Vec<_> = (0..100)
+    let sinks: Vec<_> = (0..300)
         .map(|dice| {
             let seen = Arc::new(Seen::default());
             let check = Check {
@@ -79,11 +79,11 @@ async fn sinks_that_stall_at_random_under_load_count_exactly() {
         })
         .collect();
     until("all have begun", || sinks.iter().all(|it| it.next() > 0)).await;
-    let frames = 4_000;
+    let frames = 10_000;
     for number in 1..frames {
         publish_video(&mut publisher, number..number + 1, 60);
-        if number % 4 == 0 {
-            yield_now().await;
+        if number % 8 == 0 {
+            until("some keep up", || sinks.iter().any(|it| it.next() > number)).await;
         }
     }
     publisher.finish();
