@@ -30,6 +30,9 @@ impl Pump {
     /// Rings the pump of `core`, starting one where there is a runtime to run
     /// it; false if the caller has to wake everyone itself.
     pub(super) fn ring(core: &Arc<Core>) -> bool {
+        if core.first_pump.get().is_some_and(|pump| pump.root.ring()) {
+            return true;
+        }
         if let Some(pump) = &*core.pump.load()
             && pump.root.ring()
         {
@@ -45,8 +48,13 @@ impl Pump {
         });
         pump.root.ring();
         // Two writers may both get here; one pump is enough.
-        if let Some(other) = core.pump.swap(Some(Arc::clone(&pump))) {
-            other.each_bell(Bell::stop);
+        if core.first_pump.set(Arc::clone(&pump)).is_err() {
+            if core.first_pump.get().is_some_and(|pump| pump.root.ring()) {
+                return true;
+            }
+            if let Some(other) = core.pump.swap(Some(Arc::clone(&pump))) {
+                other.each_bell(Bell::stop);
+            }
         }
         let core = Arc::downgrade(core);
         runtime.spawn(root(End { core, pump }));
@@ -55,6 +63,9 @@ impl Pump {
 
     /// Ends the tasks of the pump of `core`, if it has one.
     pub(super) fn stop(core: &Core) {
+        if let Some(pump) = core.first_pump.get() {
+            pump.each_bell(Bell::stop);
+        }
         if let Some(pump) = core.pump.swap(None) {
             pump.each_bell(Bell::stop);
         }

@@ -28,7 +28,7 @@ use std::task::Waker;
 
 use super::group::{Bit, polled};
 use super::pump::Pump;
-use crate::sync::{AcqRel, Arc, ArcCell, ArcValue, AtomicU64, Mutex};
+use crate::sync::{AcqRel, Arc, ArcCell, ArcValue, AtomicU64, Mutex, OnceLock};
 
 mod chunk;
 
@@ -64,6 +64,7 @@ impl WakeSet {
             core: Arc::new(Core {
                 gate: AtomicU64::new(0),
                 chunks: ArcValue::of(Vec::new()),
+                first_pump: OnceLock::new(),
                 pump: ArcCell::empty(),
                 admin: Mutex::new(0),
             }),
@@ -181,6 +182,9 @@ impl fmt::Debug for Waiter {
 pub(super) struct Core {
     gate: AtomicU64,
     chunks: ArcValue<Vec<Arc<Chunk>>>,
+    /// The first pump, and the one that came when its runtime was gone: to ring
+    /// one that never changes takes no guard.
+    pub(super) first_pump: OnceLock<Arc<Pump>>,
     pub(super) pump: ArcCell<Pump>,
     /// Guards registration; holds the number of the next chunk.
     admin: Mutex<usize>,
