@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Failure, Result, ensure};
-use crate::{bench, checks, e2e, matrix, out_of_tree, tidy, tools, web};
+use crate::{bench, checks, e2e, loom, matrix, out_of_tree, tidy, tools, web};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -69,6 +69,11 @@ const STEPS: &[Step] = &[
         name: "instructions",
         what: "what the bus takes beside tokio's ring, counted by valgrind",
         run: bench::gate,
+    },
+    Step {
+        name: "loom",
+        what: "models of the bus, in every order of their steps",
+        run: loom::run_all,
     },
     Step {
         name: "matrix",

@@ -17,6 +17,7 @@ mod ci;
 mod e2e;
 mod fuzz;
 mod http;
+mod loom;
 mod matrix;
 mod out_of_tree;
 mod process;
@@ -62,6 +63,8 @@ enum Task {
     Bench(bench::Options),
     /// Looks for inputs that fail: the targets in fuzz/, a minute each.
     Fuzz(fuzz::Options),
+    /// Runs the models of the bus through every order of their threads' steps.
+    Loom(loom::Options),
     /// Writes docs/SETTINGS.md from what the sections say of themselves.
     Settings,
     /// Fetches the player library that the next build of the server embeds.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Task::E2e(options) => e2e::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Loom(options) => loom::run(&options),
         Task::Web => web::run(),
         Task::Tools(options) => tools::run(&options),
     };

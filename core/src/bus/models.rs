@@ -7,8 +7,10 @@
 
 mod bell;
 mod chain;
+mod doors;
 mod group;
 mod pump;
+mod stream;
 mod wake;
 mod watched;
 
