@@ -208,7 +208,7 @@ impl StreamHandle {
     /// Why the stream has ended, once it has.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        *self.stream.ended.load()
+        self.stream.close_reason()
     }
 
     /// Waits for the stream's end (after the grace time, not merely a publisher's

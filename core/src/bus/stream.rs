@@ -236,6 +236,13 @@ impl Stream {
         self.closed.load(Acquire)
     }
 
+    /// Why the stream ended, once it has. Whoever has read its end is told: the
+    /// reason is shown to those who wait for it only after that.
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+        let shown = *self.ended.load();
+        shown.or_else(|| self.is_closed().then(|| self.life.lock().why_closed()))
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Acquire)
     }

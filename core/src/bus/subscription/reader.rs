@@ -151,7 +151,7 @@ impl Reader {
         if self.state.evicted {
             return Some(SubscriptionEnd::Evicted);
         }
-        let reason = *self.state.stream.ended.load();
+        let reason = self.state.stream.close_reason();
         Some(SubscriptionEnd::Closed(
             reason.unwrap_or(CloseReason::Finished),
         ))

@@ -174,6 +174,31 @@ async fn closing_under_load_ends_every_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_the_end_is_told_why() {
+    for _ in 0..300 {
+        let (mut publisher, handle) = stream(BusConfig::default());
+        publish(&mut publisher, "tv V0");
+        let mut readers = JoinSet::new();
+        for _ in 0..8 {
+            let mut reader = handle.subscribe();
+            readers.spawn(async move {
+                while !matches!(reader.recv().await, Recv::Ended) {}
+                reader.end()
+            });
+        }
+        yield_now().await;
+        handle.close(CloseReason::Kicked);
+        while let Some(end) = timeout(PATIENCE, readers.join_next())
+            .await
+            .expect("a reader hangs")
+        {
+            let kicked = crate::SubscriptionEnd::Closed(CloseReason::Kicked);
+            assert_eq!(end.unwrap(), Some(kicked));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishers_that_come_and_go_under_load_are_one_stream() {
     let registry = Registry::default();
     let request = || PublishRequest::new(key(), "test");
