@@ -7,6 +7,7 @@
 
 mod mutations;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -53,22 +54,23 @@ fn models(names: &[String]) -> Result {
         .run()
 }
 
-/// Compiles what is in `folder` for the model checker, in a place of its own, so
-/// that the other builds stay what they are.
+/// Compiles what is in `folder` for the model checker, in a place of its own
+/// (`target/loom` there), so that no other build is taken for this one.
 fn cargo(folder: &Path) -> Run {
     Run::cargo()
         .args(["test", "--release", "-p", "rillcast-core", "--lib"])
         .dir(folder)
         .env("RUSTFLAGS", "--cfg loom")
-        .env("CARGO_TARGET_DIR", target())
+        .env("CARGO_TARGET_DIR", folder.join("target").join("loom"))
         .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
         .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
         // What a model finds is told by its message.
         .env("RUST_BACKTRACE", "0")
 }
 
-fn target() -> PathBuf {
-    workspace::root().join("target").join("loom")
+/// Where the copy stands.
+fn mutated() -> PathBuf {
+    workspace::root().join("target").join("mutated")
 }
 
 fn mutate(names: &[String]) -> Result {
@@ -79,12 +81,11 @@ fn mutate(names: &[String]) -> Result {
     ensure!(!chosen.is_empty(), "no mutation has such a name");
     let copy = copy()?;
     let shipped = Model::built(&copy)?;
-    for mutation in &chosen {
-        let verdict = shipped.verdict(mutation.found_by)?;
+    for model in chosen.iter().map(|it| it.found_by).collect::<BTreeSet<_>>() {
+        let verdict = shipped.verdict(model)?;
         ensure!(
             verdict.is_none(),
-            "{} fails on what is shipped: {}",
-            mutation.found_by,
+            "{model} fails on what is shipped: {}",
             verdict.unwrap_or_default()
         );
     }
@@ -114,7 +115,7 @@ fn mutate(names: &[String]) -> Result {
 
 /// Copies the crate and what it takes to build it alone.
 fn copy() -> Result<PathBuf> {
-    let (root, copy) = (workspace::root(), target().join("mutated"));
+    let (root, copy) = (workspace::root(), mutated());
     let _ = fs::remove_dir_all(copy.join("core"));
     fs::create_dir_all(&copy).context(copy.display())?;
     let path = root.join("Cargo.toml");
@@ -174,7 +175,7 @@ impl Model {
 
     /// What the model of that name finds wrong, if it does.
     fn verdict(&self, name: &str) -> Result<Option<String>> {
-        let log = target().join("mutated").join("model.log");
+        let log = mutated().join("model.log");
         let file = fs::File::create(&log).context(log.display())?;
         let errors = file.try_clone().context(log.display())?;
         let name = format!("{MODELS}::{name}");

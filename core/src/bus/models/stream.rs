@@ -4,7 +4,9 @@ use bytes::Bytes;
 use loom::future::block_on;
 
 use super::{check_within, spawn};
-use crate::bus::{BusConfig, Publisher, Recv, StreamHandle, Subscription, Takeover};
+use crate::bus::{
+    BusConfig, Publisher, Recv, StreamHandle, Subscription, SubscriptionEnd, Takeover,
+};
 use crate::sync::{Arc, now};
 use crate::{ByteSize, CloseReason, Frame, TrackId};
 
@@ -190,6 +192,8 @@ fn a_frame_is_either_refused_or_read_when_the_stream_is_closed() {
             .take_while(|number| publisher.publish_frame(frame(*number)).is_ok())
             .count();
         let read = read(&mut subscription, None);
+        let reason = SubscriptionEnd::Closed(CloseReason::Kicked);
+        assert_eq!(subscription.end(), Some(reason));
         assert!(closer.join().unwrap());
         assert_eq!((read.frames.len(), read.ended), (put, true));
         assert_eq!(handle.subscriber_count(), 0);
