@@ -11,7 +11,7 @@ use rillcast_bench::median;
 
 use crate::frames::Made;
 use crate::rounds::precise;
-use crate::ways::{Scene, Way};
+use crate::ways::{Hosts, Scene, Way};
 
 /// Ages of frames, in steps of a sixteenth of an octave of microseconds.
 pub(crate) struct Ages {
@@ -92,12 +92,14 @@ pub(crate) fn run(way: Way, subscribers: usize, time: Duration) -> Latency {
     let publishing = runtime.block_on(async {
         let ages = Arc::clone(&ages);
         let task = tokio::spawn(async move {
+            let hosts = Hosts::new(WORKERS);
             let scene = Scene {
                 way,
                 subscribers,
                 workers: WORKERS,
                 rows: false,
                 ages: Some(&ages),
+                hosts: &hosts,
             };
             let mut source = scene.make();
             let mut made = Made::new();

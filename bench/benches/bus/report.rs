@@ -27,6 +27,7 @@ const STEADY: &[Way] = &[
     Way::Tasks,
     Way::Groups,
     Way::Loops,
+    Way::Reactor,
     Way::Bare,
 ];
 const FLOOD: &[Way] = &[
@@ -36,6 +37,7 @@ const FLOOD: &[Way] = &[
     Way::Tasks,
     Way::Groups,
     Way::Loops,
+    Way::Reactor,
 ];
 
 /// And for how long frames are under way.
@@ -65,6 +67,9 @@ const STEADY_BARS: &[RatioBar] = &[
     bar(Way::Groups, Way::Broadcast, 100, 7.0),
     bar(Way::Groups, Way::Broadcast, 1_000, 9.0),
 ];
+/// Over the same sinks, of one stream and of many with three each.
+const SINK_BARS: &[RatioBar] = &[bar(Way::Reactor, Way::Loops, 10_000, 1.4)];
+const MANY_STREAMS_BARS: &[RatioBar] = &[bar(Way::Reactor, Way::Loops, 0, 1.5)];
 const FLOOD_BARS: &[RatioBar] = &[
     bar(Way::Tasks, Way::Broadcast, 10, 3.5),
     bar(Way::Tasks, Way::Broadcast, 100, 7.0),
@@ -212,9 +217,13 @@ fn costs(effort: &Effort, bars: &mut Bars, pace: Pace) {
             let what = format!("CPU, {what}, {name}");
             judge(bars, ratios, &what, load.subscribers, &rows);
             if pace == Pace::Steady {
+                judge(bars, SINK_BARS, &what, load.subscribers, &rows);
                 let own = value(&rows, Way::Tasks, 1);
                 bars.at_most(format!("publisher, {name}"), own, PUBLISH_BAR, "ns");
             }
+        } else if pace == Pace::Steady {
+            let what = format!("CPU, {what}, {name}");
+            judge(bars, MANY_STREAMS_BARS, &what, load.streams, &rows);
         }
         let row = |place| [name.clone()].into_iter().chain(cells(&rows, place));
         deliveries.row(row(0));
@@ -288,6 +297,8 @@ pub(crate) fn count_instructions(bars: &mut Bars) -> Result {
         Way::Arcs,
         Way::Tasks,
         Way::Groups,
+        Way::Loops,
+        Way::Reactor,
         Way::Bare,
     ];
     let mut rows = Vec::new();

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::frames::{GOP, Made, all_taken, taken};
-use crate::ways::{Scene, Source, Way};
+use crate::ways::{Hosts, Scene, Source, Way};
 
 /// How frames come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -98,12 +98,14 @@ struct Round {
 impl Round {
     /// Subscribers that wait, in tables that have their size.
     async fn new(way: Way, load: Load, pace: Pace) -> Self {
+        let hosts = Hosts::new(1);
         let scene = Scene {
             way,
             subscribers: load.subscribers,
             workers: 1,
             rows: pace == Pace::Flood,
             ages: None,
+            hosts: &hosts,
         };
         let mut round = Self {
             sources: (0..load.streams).map(|_| scene.make()).collect(),

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use clap::ValueEnum;
-use rillcast_core::{Frame, Groups, Publisher, Recv, ResilientSubscription, Run};
+use rillcast_core::{
+    Frame, Frames, Groups, Publisher, Reactor, Recv, ResilientSubscription, Run, Sink, Track,
+};
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -29,6 +31,8 @@ pub(crate) enum Way {
     Groups,
     /// T with one receiver for each worker, which loops over its sinks.
     Loops,
+    /// The bus, with sinks.
+    Reactor,
     /// Tasks that are woken and look at one frame: what no bus can beat with a
     /// task for each subscriber.
     Bare,
@@ -49,6 +53,7 @@ impl Way {
             Self::Tasks => "bus, tasks",
             Self::Groups => "bus, groups",
             Self::Loops => "T, looping",
+            Self::Reactor => "bus, reactor",
             Self::Bare => "bare poll",
         }
     }
@@ -147,6 +152,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) rows: bool,
     /// Where some of them note how old frames are.
     pub(crate) ages: Option<&'a Arc<Ages>>,
+    pub(crate) hosts: &'a Hosts,
 }
 
 impl Scene<'_> {
@@ -200,15 +206,22 @@ impl Scene<'_> {
                 takers.for_each(|taker| bare_task(&bare, taker));
                 Source::Bare(bare)
             }
+            Way::Reactor => {
+                let (publisher, handle) = stream();
+                for taker in takers {
+                    self.hosts.reactor.add(&handle, Sinking(taker));
+                }
+                Source::Bus(Some(publisher))
+            }
             Way::Tasks | Way::Groups => {
                 let (publisher, handle) = stream();
-                let groups = (self.way == Way::Groups).then(|| Groups::new(&Handle::current()));
+                let groups = (self.way == Way::Groups).then_some(&self.hosts.groups);
                 for taker in takers {
                     let subscription = handle.subscribe_resilient();
                     if self.rows {
-                        spawn(groups.as_ref(), read_rows(subscription, taker));
+                        spawn(groups, read_rows(subscription, taker));
                     } else {
-                        spawn(groups.as_ref(), read(subscription, taker));
+                        spawn(groups, read(subscription, taker));
                     }
                 }
                 Source::Bus(Some(publisher))
@@ -271,4 +284,33 @@ fn bare_task(bare: &Arc<Bare>, taker: Taker) {
         }
         Poll::<()>::Pending
     }));
+}
+
+/// Those that host subscribers of all streams, as a server has them.
+pub(crate) struct Hosts {
+    groups: Groups,
+    reactor: Reactor<Sinking>,
+}
+
+impl Hosts {
+    /// In the runtime that this is called in, which has so many `workers`.
+    pub(crate) fn new(workers: usize) -> Self {
+        let runtime = Handle::current();
+        Self {
+            groups: Groups::new(&runtime),
+            reactor: Reactor::new(&runtime, workers),
+        }
+    }
+}
+
+/// A subscriber that is called.
+struct Sinking(Taker);
+
+impl Sink for Sinking {
+    fn track(&mut self, _: &Arc<Track>) {}
+
+    #[inline]
+    fn frames(&mut self, frames: &Frames<'_>) {
+        frames.iter().for_each(|frame| self.0.took(frame));
+    }
 }
