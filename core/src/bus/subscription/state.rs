@@ -112,8 +112,9 @@ impl State {
             JoinAt::Configs => {
                 // Configurations first: one that is put between the two loads
                 // is read in its place; one that is in both is passed over.
-                let configs = state.stream.configs();
-                let cursor = state.at_live();
+                let (live, configs) = state.live();
+                let cursor = Arc::new(Cursor::new());
+                state.go_to(&cursor, live);
                 state.pending = Some((configs, 0));
                 Some(cursor)
             }
@@ -133,11 +134,12 @@ impl State {
         drop(join);
         // The head first: if there is no join point after that, none lies behind
         // the head as it was.
-        let head = self.live();
+        let (head, configs) = self.live();
         let join = self.stream.join.load_full();
         let point = join.point.as_ref().and_then(|spot| spot.point());
         self.waiting = point.is_none();
-        self.pending = Some((Arc::clone(&join.configs), 0));
+        let at_point = point.is_some().then(|| Arc::clone(&join.configs));
+        self.pending = Some((at_point.unwrap_or(configs), 0));
         let cursor = Arc::new(Cursor::new());
         self.go_to(&cursor, point.unwrap_or(head));
         Some(cursor)
@@ -145,7 +147,7 @@ impl State {
 
     fn at_live(&mut self) -> Arc<Cursor> {
         let cursor = Arc::new(Cursor::new());
-        let point = self.live();
+        let (point, _) = self.live();
         self.go_to(&cursor, point);
         cursor
     }
@@ -349,9 +351,19 @@ impl State {
         self.open = !self.resilient;
     }
 
-    /// The place behind everything that is published.
-    fn live(&self) -> Point {
-        Point::after(self.stream.head.load_full())
+    /// The place behind everything that is published, and the configurations in
+    /// force there. One that changes meanwhile lies before the place or behind it,
+    /// so both are looked up until none does.
+    fn live(&self) -> (Point, Arc<Configs>) {
+        let mut before = self.stream.configs();
+        loop {
+            let point = Point::after(self.stream.head.load_full());
+            let configs = self.stream.configs();
+            if configs.version == before.version {
+                return (point, configs);
+            }
+            before = configs;
+        }
     }
 
     fn go_to(&mut self, cursor: &Cursor, point: Point) {
@@ -364,8 +376,10 @@ impl State {
     /// What the reader stood before has expired: goes on at the join point, or
     /// where there is none at the head, never backwards.
     fn start_again(&mut self, cursor: &Cursor) {
-        let head = self.live();
+        let (head, configs) = self.live();
         let (join, point) = self.next_join();
+        // The join's own are those of its point, which may lie far behind the head.
+        let at_point = point.is_some().then(|| Arc::clone(&join.configs));
         let next = point.as_ref().unwrap_or(&head);
         if next.seq() == self.seq {
             // Its place was taken, but nothing was missed by it.
@@ -384,7 +398,7 @@ impl State {
             self.missed += point.frames.saturating_sub(frames);
         }
         self.close_tracks();
-        self.pending = Some((Arc::clone(&join.configs), 0));
+        self.pending = Some((at_point.unwrap_or(configs), 0));
         self.go_to(cursor, point);
         if self.waiting {
             self.stream.request_keyframe();
