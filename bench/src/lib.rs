@@ -7,6 +7,7 @@
 //! interface, and all is bounded in count and time.
 #![forbid(unsafe_code)]
 
+mod chance;
 mod clip;
 mod error;
 mod nginx;
@@ -18,6 +19,7 @@ mod usage;
 mod viewer;
 mod wire;
 
+pub use chance::Chance;
 pub use clip::Clip;
 pub use error::{Error, Result};
 pub use nginx::Nginx;

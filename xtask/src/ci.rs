@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Failure, Result, ensure};
-use crate::{bench, checks, e2e, loom, matrix, out_of_tree, tidy, tools, web};
+use crate::{bench, checks, e2e, loom, matrix, out_of_tree, stress, tidy, tools, web};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -74,6 +74,11 @@ const STEPS: &[Step] = &[
         name: "loom",
         what: "models of the bus, in every order of their steps",
         run: loom::run_all,
+    },
+    Step {
+        name: "stress",
+        what: "the bus under stress, and its memory, for a quarter of a minute",
+        run: stress::short,
     },
     Step {
         name: "matrix",

@@ -21,6 +21,7 @@ mod loom;
 mod matrix;
 mod out_of_tree;
 mod process;
+mod stress;
 mod tidy;
 mod tools;
 mod web;
@@ -61,6 +62,8 @@ enum Task {
     E2e(e2e::Options),
     /// Lists the benchmarks, or runs one.
     Bench(bench::Options),
+    /// The bus under stress, ten minutes by default: readers and publishers that do all they may.
+    Stress(stress::Options),
     /// Looks for inputs that fail: the targets in fuzz/, a minute each.
     Fuzz(fuzz::Options),
     /// Runs the models of the bus through every order of their threads' steps.
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Task::OutOfTree => out_of_tree::run(),
         Task::E2e(options) => e2e::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Stress(options) => stress::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Loom(options) => loom::run(&options),
         Task::Web => web::run(),

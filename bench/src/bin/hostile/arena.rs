@@ -9,8 +9,8 @@ use rillcast_bench::{Clip, Error, Result};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::chance::Chance;
 use crate::server;
+use rillcast_bench::Chance;
 
 /// The bounds of the server under attack, as its settings say them.
 #[derive(Clone, Debug)]

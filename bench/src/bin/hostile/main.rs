@@ -19,7 +19,6 @@
 
 mod arena;
 mod attacks;
-mod chance;
 mod good;
 mod http;
 mod lines;

@@ -6,8 +6,8 @@ use rillcast_media::flv::amf0::{Object, Value};
 use tokio::task::JoinSet;
 
 use crate::arena::{Arena, PROMPT, SLACK, ensure};
-use crate::chance::Chance;
 use crate::rtmp::{Peer, application, body, code};
+use rillcast_bench::Chance;
 
 const NAMES: &[&str] = &[
     "connect",
