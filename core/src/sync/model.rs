@@ -22,6 +22,8 @@ use super::{AcqRel, Acquire, Relaxed, Release};
 mod tasks;
 
 pub(crate) use tasks::Runtime;
+#[cfg(test)]
+pub(crate) use tasks::block_on;
 
 /// A clock that stands still: every run of a model has to be like the others.
 pub(crate) fn now() -> Instant {

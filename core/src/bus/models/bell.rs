@@ -1,6 +1,6 @@
 //! One task that is rung for.
 
-use loom::future::block_on;
+use crate::sync::block_on;
 
 use super::{check, spawn};
 use crate::bus::pump::Bell;

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use loom::future::block_on;
+use crate::sync::block_on;
 
 use super::{check, spawn};
 use crate::bus::doors::{Doors, KnownDoors};

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-use loom::future::block_on;
+use crate::sync::block_on;
 
 use super::{Published, check, spawn};
 use crate::bus::group::{Bit, Marks};

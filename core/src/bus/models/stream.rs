@@ -1,7 +1,7 @@
 //! A whole stream: its publisher, its readers, its end. Blocks have two slots here.
 
+use crate::sync::block_on;
 use bytes::Bytes;
-use loom::future::block_on;
 
 use super::{check_within, spawn};
 use crate::bus::{

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use loom::future::block_on;
+use crate::sync::block_on;
 
 use super::{Published, check, spawn};
 use crate::sync::Arc;
@@ -23,20 +23,20 @@ fn what_is_published_while_a_waiter_registers_wakes_it() {
 fn a_waiter_that_stays_is_woken_each_time_whether_its_arm_is_up_or_down() {
     check(|| {
         let published = Published::new();
-        let waiting = Arc::clone(&published);
-        let reader = spawn(move || {
-            let mut waiter = None;
-            block_on(async {
-                for number in 1..=3 {
-                    waiting.reach(&mut waiter, number).await;
-                }
-            });
+        let publishing = Arc::clone(&published);
+        let publisher = spawn(move || {
+            // The first wake-up takes the arms down, the others leave them.
+            for number in 1..=3 {
+                publishing.publish(number);
+            }
         });
-        // The first wake-up takes the arms down, the others leave them.
-        for number in 1..=3 {
-            published.publish(number);
-        }
-        reader.join().unwrap();
+        let mut waiter = None;
+        block_on(async {
+            for number in 1..=3 {
+                published.reach(&mut waiter, number).await;
+            }
+        });
+        publisher.join().unwrap();
     });
 }
 

@@ -1,6 +1,6 @@
 //! A value that is waited on.
 
-use loom::future::block_on;
+use crate::sync::block_on;
 
 use super::{check, spawn};
 use crate::Watched;

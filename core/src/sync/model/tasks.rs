@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use atomic_refcell::AtomicRefCell;
-use loom::future::block_on;
+use loom::sync::Notify;
 use loom::sync::atomic::AtomicBool;
 
 use crate::sync::Acquire;
@@ -83,5 +83,28 @@ impl Runtime {
                 }
             }));
         });
+    }
+}
+
+/// Runs a future on the calling thread. (loom's own has wakers that do not know
+/// themselves again, so that what is kept from one wait to the next is not used.)
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let thread = Arc::new(Thread(Notify::new()));
+    let waker = Waker::from(Arc::clone(&thread));
+    let mut future = pin!(future);
+    loop {
+        let mut cx = Context::from_waker(&waker);
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        thread.0.wait();
+    }
+}
+
+struct Thread(Notify);
+
+impl Wake for Thread {
+    fn wake(self: Arc<Self>) {
+        self.0.notify();
     }
 }
