@@ -6,6 +6,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use super::*;
+use crate::sync::{Acquire, Arc, AtomicBool, Release};
 use crate::{CloseReason, JoinAt, PublishRequest, Registry, StreamEvent, Takeover};
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,55 +46,54 @@ async fn follow(mut reader: ResilientSubscription, until: u32) -> (u32, u32, u32
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_that_join_at_speed_see_neither_gap_nor_duplicate() {
-    let frames = 20_000;
+async fn readers_that_join_by_the_thousand_see_neither_gap_nor_duplicate() {
+    const JOINS: usize = 3_000;
     let (mut publisher, handle) = stream(BusConfig::default());
     publish(&mut publisher, "tv");
+    let all_joined = Arc::new(AtomicBool::new(false));
+    let joined = Arc::clone(&all_joined);
     let publishing = tokio::spawn(async move {
-        for number in 0..frames {
+        let mut number = 0;
+        while number < 2_000 || !joined.load(Acquire) {
             publisher
                 .publish_frame(frame(VIDEO, number, number % 60 == 0))
                 .unwrap();
+            number += 1;
             if number % 16 == 0 {
                 yield_now().await;
             }
         }
         publisher.finish();
+        number
     });
     let mut readers = JoinSet::new();
-    let mut joined = 0;
-    while !publishing.is_finished() {
-        for _ in 0..4 {
-            // Some leave soon, some stay to the end.
-            let until = if joined % 3 == 0 { u32::MAX } else { 0 };
-            let reader = handle.subscribe_resilient();
-            let until = if until == 0 {
-                u32::try_from(reader.position()).unwrap() + 700
-            } else {
-                until
-            };
-            readers.spawn(follow(reader, until));
-            joined += 1;
-        }
-        if joined > 400 {
-            break;
-        }
-        for _ in 0..20 {
+    for number in 0..JOINS {
+        let reader = handle.subscribe_resilient();
+        // Most leave soon, some stay to the end.
+        let until = if number % 50 == 0 {
+            u32::MAX
+        } else {
+            u32::try_from(reader.position()).unwrap() + 200
+        };
+        readers.spawn(follow(reader, until));
+        if number % 8 == 0 {
             yield_now().await;
         }
     }
-    timeout(PATIENCE, publishing).await.unwrap().unwrap();
-    while let Some(read) = timeout(PATIENCE, readers.join_next())
+    all_joined.store(true, Release);
+    let frames = timeout(PATIENCE, publishing).await.unwrap().unwrap();
+    let mut read = 0;
+    while let Some(reader) = timeout(PATIENCE, readers.join_next())
         .await
         .expect("a reader hangs")
     {
-        let (first, next, _) = read.unwrap();
-        assert_eq!(first % 60, 0);
-        assert!(next <= frames);
+        let (first, next, _) = reader.unwrap();
+        assert!(first % 60 == 0 || first == frames, "starts at {first}");
+        assert!(next <= frames, "{next} of {frames}");
+        read += 1;
     }
-    assert!(joined > 50, "{joined}");
-    let qos = handle.qos();
-    assert_eq!(qos.frames, u64::from(frames));
+    assert_eq!(read, JOINS);
+    assert_eq!(handle.qos().frames, u64::from(frames));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

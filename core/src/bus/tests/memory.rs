@@ -61,7 +61,7 @@ fn a_reader_that_stands_still_pins_one_block() {
 }
 
 #[test]
-fn a_thousand_stuck_readers_stay_within_the_pinned_limit() {
+fn ten_thousand_stuck_readers_stay_within_the_pinned_limit() {
     let limit = 1 << 20;
     let (mut publisher, handle) = stream(BusConfig {
         pinned_limit: ByteSize(limit),
@@ -78,8 +78,8 @@ fn a_thousand_stuck_readers_stay_within_the_pinned_limit() {
     };
     let mut stuck = Vec::new();
     let mut most = 0;
-    for _ in 0..1_000 {
-        // Each on a block of its own: 1,000 blocks of 69 kB, unless released.
+    for _ in 0..10_000 {
+        // Each on a block of its own: 10,000 blocks of 69 kB, unless released.
         stuck.push(handle.subscribe_at(JoinAt::Live));
         publish_some(64);
         most = most.max(handle.memory().pinned);
@@ -87,7 +87,7 @@ fn a_thousand_stuck_readers_stay_within_the_pinned_limit() {
     assert!(most <= limit + (160 << 10), "{most}");
     assert!(most > limit / 2, "{most}");
     publish_some(64);
-    let end = 64 * 1_001;
+    let end = 64 * 10_001;
     for (place, reader) in stuck.iter_mut().enumerate() {
         let text = read(reader);
         let words: Vec<_> = text.split(' ').collect();
