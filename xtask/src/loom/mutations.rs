@@ -138,7 +138,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             "        self.pump.each_bell(Bell::stop);\n        if let Some(core) = self.core.upgrade() {\n            core.sweep_all(true);\n        }",
             "        if let Some(core) = self.core.upgrade() {\n            core.sweep_all(true);\n        }\n        self.pump.each_bell(Bell::stop);",
         )],
-        found_by: "pump::nobody_is_forgotten_when_the_runtime_of_the_pump_shuts_down",
+        found_by: "pump::who_rings_while_the_pump_ends_wakes_those_who_wait_itself",
     },
     Mutation {
         breaks: "a pump that is never polled says nothing at its end",
@@ -160,7 +160,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "bus/pump.rs",
         changes: &[(
             "            if !bell.ring() {",
-            "            if lane > 0 && !bell.ring() {",
+            "            if lane < 1 && !bell.ring() {",
         )],
         found_by: "pump::the_branches_of_the_pump_wake_who_waits_and_end",
     },
@@ -234,7 +234,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             "Found::End(End::Open) if closed =>",
             "Found::End(End::Open) if closed | self.stream.is_closed() =>",
         )],
-        found_by: "stream::all_that_was_published_is_read_before_the_end",
+        found_by: "stream::who_begins_to_read_at_the_end_reads_what_came_before_it",
     },
     Mutation {
         breaks: "a publisher that was taken over still writes",
@@ -261,7 +261,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         found_by: "stream::who_joins_a_gop_that_there_is_no_room_for_starts_again_behind_it",
     },
     Mutation {
-        breaks: "a reader joins where there is no frame any more, and says nothing",
+        breaks: "a reader that fell behind does not say so",
         file: "bus/subscription/state.rs",
         changes: &[(
             "            self.lagged = true;\n            let frames",
@@ -270,11 +270,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         found_by: "stream::a_reader_of_what_expires_never_goes_back_and_knows_what_it_missed",
     },
     Mutation {
-        breaks: "a reader whose block is taken away goes back to the start of it",
-        file: "bus/readers.rs",
+        breaks: "a reader whose block is taken away is not told",
+        file: "bus/subscription/state.rs",
         changes: &[(
-            "            if !is_it {\n                return None;\n            }\n",
-            "            let _ = is_it;\n",
+            "map_or(Found::Gone, |here|",
+            "map_or(Found::End(End::Open), |here|",
         )],
         found_by: "stream::a_reader_whose_block_is_taken_away_knows_what_it_missed",
     },

@@ -96,3 +96,22 @@ fn nobody_is_forgotten_when_the_runtime_of_the_pump_shuts_down() {
         drop(fifth);
     });
 }
+
+#[test]
+fn who_rings_while_the_pump_ends_wakes_those_who_wait_itself() {
+    check_within(2, || {
+        let runtime = Runtime::enter(1);
+        let published = Published::new();
+        let others = crowd::<4>(&published);
+        let mut waiter = None;
+        assert!(published.set.park(&mut waiter, Waker::noop()));
+        // The pump starts, and ends whenever it runs next.
+        published.set.wake();
+        runtime.shut_down();
+        let publishing = Arc::clone(&published);
+        let publisher = spawn(move || publishing.publish(1));
+        block_on(published.reach(&mut waiter, 1));
+        publisher.join().unwrap();
+        drop(others);
+    });
+}

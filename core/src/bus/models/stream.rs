@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{check_within, spawn};
 use crate::bus::{
-    BusConfig, Publisher, Recv, StreamHandle, Subscription, SubscriptionEnd, Takeover,
+    BusConfig, JoinAt, Publisher, Recv, StreamHandle, Subscription, SubscriptionEnd, Takeover,
 };
 use crate::sync::{Arc, now};
 use crate::{ByteSize, CloseReason, Frame, TrackId};
@@ -178,6 +178,19 @@ fn all_that_was_published_is_read_before_the_end() {
         publisher.finish();
         let read = reader.join().unwrap();
         assert_eq!((read.frames, read.ended), (vec![0, 1, 2], true));
+    });
+}
+
+#[test]
+fn who_begins_to_read_at_the_end_reads_what_came_before_it() {
+    check_within(3, || {
+        let (mut publisher, handle) = stream(BusConfig::default());
+        let mut subscription = handle.subscribe_at(JoinAt::Live);
+        let reader = spawn(move || read(&mut subscription, None));
+        publish(&mut publisher, 0..1);
+        publisher.finish();
+        let read = reader.join().unwrap();
+        assert_eq!((read.frames, read.ended), (vec![0], true));
     });
 }
 
