@@ -9,8 +9,9 @@
 //! To publish takes neither. A publisher takes the writer, which is a lease: one
 //! read-modify-write that never waits. Whoever takes the writer from it decides
 //! so under the lock, waits for the entry that is being put, if one is, and tells
-//! the writer whose it is from now on. So a publisher that finds its writer taken,
-//! or another's, has been ended, and no entry is put after the end.
+//! the writer whose it is from now on. So no entry is put after the end. A publisher
+//! that finds its writer taken, or another's, has been ended, or meets one that has
+//! been and finds that out just now: the lock tells which.
 
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,11 @@ impl Life {
             hold: Hold::Detached { until: now },
             epoch: 0,
         }
+    }
+
+    /// Whether the publish of `epoch` holds the stream.
+    pub(crate) const fn is_held_by(&self, epoch: u64) -> bool {
+        matches!(self.hold, Hold::Held { .. }) && self.epoch == epoch
     }
 
     /// Why the publish of `epoch` may not write; by default, because another

@@ -46,6 +46,8 @@ pub struct Publisher {
     /// How many requests for a keyframe the ingest has been told of.
     keyframes_seen: Arc<AtomicU64>,
     doors: KnownDoors,
+    /// The publish has been ended, as this publisher has found.
+    ended: Option<Closed>,
     /// The block of the frame that was put last, if there is an observer: it is
     /// shown the frame there, and to clone the block for each costs more than to
     /// keep it.
@@ -71,6 +73,7 @@ impl Publisher {
             control,
             keyframes_seen: Arc::default(),
             doors: KnownDoors::default(),
+            ended: None,
             block: None,
             pace: Pace::default(),
             bitrates: Bitrates::default(),
@@ -104,9 +107,12 @@ impl Publisher {
         let (track, dts, keyframe) = (frame.track, frame.dts, frame.keyframe);
         let bytes = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
         let stream = &*self.stream;
-        let Some(mut writer) = writer_of(stream, self.epoch) else {
-            self.block = None;
-            return Err(self.why_closed());
+        let mut writer = match writer_of(stream, self.epoch, &mut self.ended) {
+            Ok(writer) => writer,
+            Err(closed) => {
+                self.block = None;
+                return Err(closed);
+            }
         };
         let broke = writer.put_frame(stream, frame, age);
         let truncated = writer.take_truncated();
@@ -204,20 +210,15 @@ impl Publisher {
     }
 
     fn put<T>(&mut self, put: impl FnOnce(&mut Writer, &Stream, u64) -> T) -> Result<T, Closed> {
-        let writer = writer_of(&self.stream, self.epoch);
-        let mut writer = writer.ok_or_else(|| self.why_closed())?;
-        let result = put(&mut writer, &self.stream, self.age());
+        let age = self.age();
+        let mut writer = writer_of(&self.stream, self.epoch, &mut self.ended)?;
+        let result = put(&mut writer, &self.stream, age);
         let truncated = writer.take_truncated();
         drop(writer);
         self.stream.wake.wake();
         self.stream.doors.open();
         self.tell_truncated(truncated);
         Ok(result)
-    }
-
-    #[cold]
-    fn why_closed(&self) -> Closed {
-        Closed::new(self.stream.life.lock().why_closed())
     }
 
     fn tell_truncated(&self, truncated: bool) {
@@ -302,11 +303,36 @@ impl Publisher {
     }
 }
 
-/// The writer of the stream, unless the publish of `epoch` has been ended.
+/// The writer of the stream, unless the publish of `epoch` has been ended. That
+/// it has is kept in `ended`: such a publisher touches the writer no more, which
+/// is another's.
 #[inline]
-fn writer_of(stream: &Stream, epoch: u64) -> Option<Held<'_, Writer>> {
-    let writer = stream.writer.take()?;
-    writer.is_of(epoch).then_some(writer)
+fn writer_of<'a>(
+    stream: &'a Stream,
+    epoch: u64,
+    ended: &mut Option<Closed>,
+) -> Result<Held<'a, Writer>, Closed> {
+    if let Some(closed) = *ended {
+        return Err(closed);
+    }
+    if let Some(writer) = stream.writer.take()
+        && writer.is_of(epoch)
+    {
+        return Ok(writer);
+    }
+    contested(stream, epoch).inspect_err(|closed| *ended = Some(*closed))
+}
+
+/// The same, where the writer is held or is another's. A publisher that has just
+/// been ended may hold it to find that out: only the lock tells whose it is.
+#[cold]
+fn contested(stream: &Stream, epoch: u64) -> Result<Held<'_, Writer>, Closed> {
+    let life = stream.life.lock();
+    if !life.is_held_by(epoch) {
+        return Err(Closed::new(life.why_closed()));
+    }
+    // Nobody can end the publish meanwhile; who holds the writer only looks.
+    Ok(stream.writer.wait())
 }
 
 impl Drop for Publisher {

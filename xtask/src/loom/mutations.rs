@@ -240,10 +240,19 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         breaks: "a publisher that was taken over still writes",
         file: "bus/publisher.rs",
         changes: &[(
-            "    writer.is_of(epoch).then_some(writer)",
-            "    let _ = epoch;\n    Some(writer)",
+            "    if let Some(writer) = stream.writer.take()\n        && writer.is_of(epoch)\n    {",
+            "    if let Some(writer) = stream.writer.take() {",
         )],
         found_by: "stream::a_publisher_that_is_taken_over_puts_nothing_behind_its_successor",
+    },
+    Mutation {
+        breaks: "a publisher that meets another one takes itself for ended",
+        file: "bus/publisher.rs",
+        changes: &[(
+            "    if !life.is_held_by(epoch) {",
+            "    if !life.is_held_by(epoch) | true {",
+        )],
+        found_by: "stream::who_was_taken_over_from_is_in_no_way_of_the_one_who_took_over",
     },
     Mutation {
         breaks: "a block expires before the join point in it is dropped",

@@ -244,3 +244,23 @@ fn a_publisher_that_is_taken_over_puts_nothing_behind_its_successor() {
         drop((first, second));
     });
 }
+
+#[test]
+fn who_was_taken_over_from_is_in_no_way_of_the_one_who_took_over() {
+    check_within(3, || {
+        let config = BusConfig {
+            takeover: Takeover::Replace,
+            ..BusConfig::default()
+        };
+        let (mut first, handle) = stream(config.clone());
+        let stream = Arc::clone(&handle.stream);
+        let mut second = stream.attach(&config, None).unwrap().tell();
+        let finding_out = spawn(move || {
+            let closed = first.publish_frame(frame(7)).unwrap_err();
+            assert_eq!(closed.reason, CloseReason::TakenOver);
+            first
+        });
+        publish(&mut second, 0..2);
+        drop(finding_out.join().unwrap());
+    });
+}

@@ -354,3 +354,38 @@ async fn the_events_of_publishers_in_each_others_way_are_well_formed() {
     let (ended, resumed) = timeout(PATIENCE, following).await.unwrap().unwrap();
     assert!(ended > 20 && resumed > 20, "{ended} {resumed}");
 }
+
+/// An encoder that was taken over from goes on sending until it is told.
+#[test]
+fn who_was_taken_over_from_is_in_no_way_of_the_one_who_took_over() {
+    let registry = Registry::default();
+    let replacing = || {
+        PublishRequest::new(key(), "test").with_bus(BusConfig {
+            takeover: Takeover::Replace,
+            ..BusConfig::default()
+        })
+    };
+    for _ in 0..300 {
+        let mut old = registry.publish(replacing()).unwrap();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
+        let sending = std::thread::spawn(move || {
+            let mut number = 0;
+            while old.publish_frame(frame(VIDEO, number, true)).is_ok() {
+                begins.store(true, Release);
+                number += 1;
+            }
+            old.publish_frame(frame(VIDEO, number, true)).unwrap_err()
+        });
+        while !begun.load(Acquire) {
+            std::thread::yield_now();
+        }
+        let mut new = registry.publish(replacing()).unwrap();
+        for number in 0..8 {
+            new.publish_frame(frame(VIDEO, number, true)).unwrap();
+        }
+        let closed = sending.join().unwrap();
+        assert_eq!(closed.reason, CloseReason::TakenOver);
+        new.finish();
+    }
+}
