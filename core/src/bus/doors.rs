@@ -9,13 +9,14 @@
 //! door, passes the gate, then looks for entries. Both pass by a read-modify-write
 //! of one location, and whoever passes second sees what the other did. A door is
 //! a lease: a publisher that finds it held by its worker passes on, since the
-//! worker will look for entries after.
+//! worker will look for entries after. The worker takes it for nothing else: that
+//! somebody has come it reads beside the lease.
 
 use std::task::Waker;
 
 use super::chain::{BLOCK, BLOCK_BYTES};
 use super::wake::WakeSet;
-use crate::sync::{AcqRel, Acquire, Arc, ArcValue, AtomicU64, Lease};
+use crate::sync::{AcqRel, Acquire, Arc, ArcValue, AtomicBool, AtomicU64, Held, Lease, Release};
 use crate::{Interest, TrackId};
 
 /// As many frames may lie there before a worker is woken for all of them, and as
@@ -44,6 +45,9 @@ pub(super) struct KnownDoors {
 /// Where one worker waits.
 pub(crate) struct Door {
     waiting: Lease<Option<Waiting>>,
+    /// Nobody has come since the worker went to wait. Set with the lease held,
+    /// and read without: a worker that held it to look would turn away a knock.
+    is_waiting: AtomicBool,
 }
 
 struct Waiting {
@@ -64,6 +68,7 @@ impl Doors {
     pub(crate) fn add(&self) -> Arc<Door> {
         let door = Arc::new(Door {
             waiting: Lease::new(None),
+            is_waiting: AtomicBool::new(false),
         });
         self.doors.update(|doors| {
             let mut doors = doors.clone();
@@ -120,19 +125,21 @@ impl Doors {
 impl Door {
     /// Waits for what is of `interest`. The caller must look for entries after this.
     pub(crate) fn wait(&self, wake: &WakeSet, waker: &Waker, interest: Interest) {
-        *self.waiting.wait() = Some(Waiting {
+        let mut place = self.waiting.wait();
+        *place = Some(Waiting {
             waker: waker.clone(),
             interest,
             unread: 0,
             unread_bytes: 0,
         });
+        self.is_waiting.store(true, Release);
+        drop(place);
         wake.pass_gate();
     }
 
-    /// Whether nobody has come yet. Who holds the door at this moment will wake
-    /// the worker, or leave it waiting.
+    /// Whether nobody has come yet.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.take().is_none_or(|waiting| waiting.is_some())
+        self.is_waiting.load(Acquire)
     }
 
     fn knock(&self, wakes: impl FnOnce(&mut Waiting) -> bool) {
@@ -140,17 +147,20 @@ impl Door {
             return;
         };
         if place.as_mut().is_some_and(wakes) {
-            let waiting = place.take();
-            drop(place);
-            if let Some(waiting) = waiting {
-                waiting.waker.wake();
-            }
+            self.wake(place);
         }
     }
 
     /// As a knock that wakes in any case, even behind another one.
     fn open(&self) {
-        let waiting = self.waiting.wait().take();
+        self.wake(self.waiting.wait());
+    }
+
+    /// Wakes who waits, if anybody does.
+    fn wake(&self, mut place: Held<'_, Option<Waiting>>) {
+        let waiting = place.take();
+        self.is_waiting.store(false, Release);
+        drop(place);
         if let Some(waiting) = waiting {
             waiting.waker.wake();
         }

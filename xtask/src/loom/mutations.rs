@@ -186,6 +186,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         found_by: "doors::a_frame_that_is_published_while_a_worker_goes_to_its_door_wakes_it",
     },
     Mutation {
+        breaks: "a worker that looks whether somebody has come turns a knock away",
+        file: "bus/doors.rs",
+        changes: &[(
+            "        self.is_waiting.load(Acquire)\n",
+            "        self.waiting.take().is_none_or(|waiting| waiting.is_some())\n",
+        )],
+        found_by: "doors::a_frame_that_is_published_while_a_worker_goes_to_its_door_wakes_it",
+    },
+    Mutation {
         breaks: "a block is sealed before the next one is linked",
         file: "bus/chain.rs",
         changes: &[

@@ -33,21 +33,28 @@ impl Stream {
         self.doors.frame(known, TrackId(0), 0, true, 1);
     }
 
-    /// As a worker does it.
+    /// As a worker does it: goes to its door, looks once more, and sleeps as long
+    /// as nobody has come.
     fn wait(&self, number: u64) {
         let door = self.doors.add();
-        block_on(poll_fn(|cx| {
-            let is_there = || self.number.load(Relaxed) >= number;
-            if is_there() {
-                return Poll::Ready(());
+        let is_there = || self.number.load(Relaxed) >= number;
+        block_on(async {
+            while !is_there() {
+                poll_fn(|cx| {
+                    door.wait(&self.wake, cx.waker(), Interest::everything());
+                    Poll::Ready(())
+                })
+                .await;
+                if is_there() {
+                    break;
+                }
+                poll_fn(|_| match door.is_waiting() {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
+                })
+                .await;
             }
-            door.wait(&self.wake, cx.waker(), Interest::everything());
-            if is_there() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        }));
+        });
         self.doors.remove(&door);
     }
 }
