@@ -12,6 +12,9 @@ pub(crate) struct Configs {
     pub(crate) tracks: Arc<[Arc<Track>]>,
     /// For each track the version at which it changed last.
     since: Box<[u32]>,
+    /// The sequence number from which on nothing comes of the tracks that were
+    /// dropped last.
+    pub(crate) dropped_at: u64,
 }
 
 impl Configs {
@@ -20,6 +23,7 @@ impl Configs {
             version: 0,
             tracks: Arc::new([]),
             since: Box::default(),
+            dropped_at: 0,
         }
     }
 
@@ -57,11 +61,13 @@ impl Configs {
             version,
             tracks: tracks.into(),
             since: since.into(),
+            dropped_at: self.dropped_at,
         }
     }
 
-    /// This set without the tracks that `keep` refuses.
-    pub(crate) fn retain(&self, keep: impl Fn(TrackId) -> bool) -> Self {
+    /// This set without the tracks that `keep` refuses, of which nothing comes
+    /// from the sequence number `at` on.
+    pub(crate) fn retain(&self, at: u64, keep: impl Fn(TrackId) -> bool) -> Self {
         let kept = || {
             self.tracks
                 .iter()
@@ -72,6 +78,7 @@ impl Configs {
             version: self.version,
             tracks: kept().map(|(track, _)| Arc::clone(track)).collect(),
             since: kept().map(|(_, since)| *since).collect(),
+            dropped_at: at,
         }
     }
 

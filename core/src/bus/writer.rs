@@ -384,7 +384,7 @@ impl Writer {
             track.is_some_and(|track| track.epoch != self.epoch)
         };
         if self.configs.tracks.iter().any(|track| gone(track.id)) {
-            self.configs = Arc::new(self.configs.retain(|id| !gone(id)));
+            self.configs = Arc::new(self.configs.retain(self.seq - 1, |id| !gone(id)));
             let epoch = self.epoch;
             for track in self.tracks.iter_mut().filter(|track| track.epoch != epoch) {
                 track.announced = false;

@@ -12,9 +12,10 @@ use crate::bus::state::JoinAt;
 use crate::bus::stream::Stream;
 use crate::bus::wake::Waiter;
 use crate::sync::{Arc, Relaxed, now};
-use crate::{Discontinuity, DiscontinuityCause, MediaKind, Track, TrackId};
+use crate::{Discontinuity, DiscontinuityCause, Track, TrackId};
 
 mod fork;
+mod open;
 
 /// In this order in memory: what every frame needs comes first, and fills two
 /// lines of the cache with the reader's cursor.
@@ -59,6 +60,9 @@ pub(super) struct State {
     place: Option<Place>,
     /// Configurations that come before the next entry, and how many of them are done.
     pending: Option<(Arc<Configs>, usize)>,
+    /// One bit per track that the reader was told of and that has keyframes to
+    /// wait for: frames of these can come, whatever the stream has by now.
+    awaited: [u64; 4],
     /// One bit per track of which a keyframe has been read.
     opened: [u64; 4],
     pub(super) max_lag: Option<MaxLag>,
@@ -102,6 +106,7 @@ impl State {
             place: None,
             seen: 0,
             pending: None,
+            awaited: [0; 4],
             opened: [0; 4],
             max_lag,
             lags: VecDeque::new(),
@@ -147,7 +152,10 @@ impl State {
 
     fn at_live(&mut self) -> Arc<Cursor> {
         let cursor = Arc::new(Cursor::new());
-        let (point, _) = self.live();
+        let (point, configs) = self.live();
+        for track in configs.tracks.iter() {
+            self.await_track(track);
+        }
         self.go_to(&cursor, point);
         cursor
     }
@@ -228,6 +236,10 @@ impl State {
                     if self.waiting {
                         self.missed += u64::from(self.lagging);
                     } else if self.is_open(track, dependent) {
+                        if join && !self.open {
+                            // A track may be gone since.
+                            self.open = self.is_all_open();
+                        }
                         return Some(Next::Frame(held));
                     }
                     self.step(1);
@@ -236,7 +248,7 @@ impl State {
                     self.step_over();
                     if version > self.seen {
                         self.seen = version;
-                        self.open = self.is_all_open();
+                        self.await_track(&track);
                         return Some(Next::Track(track));
                     }
                 }
@@ -308,47 +320,13 @@ impl State {
         let (configs, done) = self.pending.as_mut()?;
         if let Some((at, track)) = configs.next_after(*done, self.seen) {
             *done = at + 1;
-            return Some(Arc::clone(track));
+            let track = Arc::clone(track);
+            self.await_track(&track);
+            return Some(track);
         }
         self.seen = self.seen.max(configs.version);
         self.pending = None;
         None
-    }
-
-    /// Whether a frame of `track` can be decoded from here on.
-    fn is_open(&mut self, track: TrackId, dependent: bool) -> bool {
-        if !self.resilient {
-            return true;
-        }
-        let (word, bit) = place(track);
-        let Some(opened) = self.opened.get_mut(word) else {
-            return true;
-        };
-        if *opened & bit == 0 {
-            if dependent {
-                return false;
-            }
-            *opened |= bit;
-            self.open = self.is_all_open();
-        }
-        true
-    }
-
-    /// Whether no frame can come that has to be left out, but for those that
-    /// the writer marks.
-    fn is_all_open(&self) -> bool {
-        let is_open = |track: &Arc<Track>| {
-            let (word, bit) = place(track.id);
-            // Data has no keyframes to wait for.
-            track.kind() == MediaKind::Data
-                || self.opened.get(word).is_some_and(|word| word & bit != 0)
-        };
-        !self.resilient || self.stream.configs().tracks.iter().all(is_open)
-    }
-
-    fn close_tracks(&mut self) {
-        self.opened = [0; 4];
-        self.open = !self.resilient;
     }
 
     /// The place behind everything that is published, and the configurations in
@@ -359,7 +337,7 @@ impl State {
         loop {
             let point = Point::after(self.stream.head.load_full());
             let configs = self.stream.configs();
-            if configs.version == before.version {
+            if Arc::ptr_eq(&configs, &before) {
                 return (point, configs);
             }
             before = configs;
@@ -469,11 +447,6 @@ impl State {
             self.stream.readers.leave();
         }
     }
-}
-
-/// The word of a track's bit, and the bit.
-fn place(track: TrackId) -> (usize, u64) {
-    (usize::from(track.0 / 64), 1 << (track.0 % 64))
 }
 
 /// What stands where a reader reads.

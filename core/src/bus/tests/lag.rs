@@ -1,7 +1,7 @@
 //! Falling behind: an exact count, and a keyframe to go on at.
 
 use super::*;
-use crate::{JoinAt, MaxLag, SubscriptionEnd};
+use crate::{JoinAt, MaxLag, PublishRequest, Registry, SubscriptionEnd};
 
 #[test]
 fn a_raw_reader_that_falls_behind_is_told_how_many_frames_it_missed() {
@@ -192,5 +192,33 @@ fn reading_forward_never_goes_back() {
             assert!(reader.position() >= position);
             position = reader.position();
         }
+    }
+}
+
+/// A track that the next publisher does not send is dropped with its second GOP,
+/// which readers that are far behind have not come to.
+#[test]
+fn what_a_resilient_reader_is_given_does_not_depend_on_when_it_reads() {
+    let registry = Registry::default();
+    let connect = || {
+        registry
+            .publish(PublishRequest::new(key(), "test"))
+            .unwrap()
+    };
+    let mut publisher = connect();
+    let handle = publisher.handle();
+    publish(&mut publisher, "tv tw V0 W1 v2 w3 V4");
+    let subscribe = |at| handle.subscribe_at(at).resilient();
+    let everywhere = [JoinAt::Keyframe, JoinAt::Configs, JoinAt::Live];
+    let mut readers = everywhere.map(subscribe);
+    let mut far_behind = everywhere.map(subscribe);
+    publish(&mut publisher, "w5 v6 w7 v8 V9 w10");
+    let read_at_once = readers.each_mut().map(read);
+    drop(publisher);
+    publish(&mut connect(), "tv V10 v11 V12 v13");
+    for ((reader, late), before) in readers.iter_mut().zip(&mut far_behind).zip(read_at_once) {
+        let all = format!("{before} {}", read(reader));
+        assert!(!all.contains("w5"), "{all}");
+        assert_eq!(read(late), all);
     }
 }

@@ -59,7 +59,7 @@ impl State {
             && other.steady
             && self.seq == other.seq
             && (self.seen, self.resilient) == (other.seen, other.resilient)
-            && self.opened == other.opened
+            && (self.awaited, self.opened) == (other.awaited, other.opened)
             && self.max_lag == other.max_lag
             && self.is_forgiven()
             && other.is_forgiven()
