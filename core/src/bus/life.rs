@@ -361,6 +361,7 @@ async fn keeper(stream: Arc<Stream>) {
     }
     drained(stream).await;
     stream.writer.wait().clear(stream);
+    stream.cleared.store(true, Release);
 }
 
 /// Waits for the readers of a stream that has ended, workers among them, but

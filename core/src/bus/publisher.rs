@@ -91,8 +91,13 @@ impl Publisher {
     /// waits for a subscriber.
     ///
     /// Subscribers are woken, by this thread if they are few, else by a task of
-    /// the tokio runtime that this is called in. A task that publishes without
-    /// ever awaiting anything else keeps that runtime from running them.
+    /// the tokio runtime that this was called in when they were many for the first
+    /// time, which has to be kept running. A task that publishes without ever
+    /// awaiting anything else keeps that runtime from running them.
+    ///
+    /// What is no longer kept is freed in here, or by the reader that held it last:
+    /// where payloads have owners of their own ([`Bytes::from_owner`](bytes::Bytes::from_owner)),
+    /// these must not call the stream when they are dropped.
     ///
     /// The frame's track should have been announced by
     /// [`publish_track`](Self::publish_track); until it is, no reader knows its

@@ -62,6 +62,8 @@ pub trait Sink: Send + 'static {
     /// asked again whenever the stream carries something, and at least some
     /// fifty times a second; then it goes on where it was, as long as the stream
     /// keeps that, and otherwise at a keyframe, with [`lagged`](Self::lagged) before.
+    /// A stream that has ended keeps it for some seconds; whoever is not ready until
+    /// then is told what it missed, and ends.
     fn is_ready(&mut self) -> bool {
         true
     }

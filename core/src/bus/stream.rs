@@ -54,6 +54,8 @@ pub(crate) struct Stream {
     // For blocks, joins and changes.
     pub(crate) head: ArcValue<Block>,
     pub(crate) join: ArcValue<Join>,
+    /// The stream has ended, and keeps nothing for its readers any more.
+    pub(crate) cleared: AtomicBool,
     configs: ArcValue<Configs>,
     pub(crate) counters: Counters,
     pub(crate) gauge: Arc<Gauge>,
@@ -122,6 +124,7 @@ impl Stream {
             head: ArcValue::new(writer.block()),
             configs: ArcValue::new(configs),
             closed: AtomicBool::new(false),
+            cleared: AtomicBool::new(false),
             published: AtomicU64::new(0),
             wake: WakeSet::new(),
             doors: Doors::new(),

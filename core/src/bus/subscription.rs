@@ -46,7 +46,8 @@ pub enum Recv<'a> {
 /// It keeps the block of frames that it stands in, and the publisher cannot take
 /// that away from a reader that holds a frame. Before an await that may
 /// take long (a slow peer), take a copy by [`into_owned`](Self::into_owned):
-/// that shares the payload alone.
+/// that shares the payload alone. One that is never dropped ([`mem::forget`](std::mem::forget))
+/// leaves its subscription waiting for it for ever, and the thread with it.
 pub struct FrameRef<'a> {
     held: HeldBlock<'a>,
     index: usize,
@@ -238,6 +239,16 @@ impl ResilientSubscription {
     #[inline]
     pub(super) fn has_more(&self) -> bool {
         self.inner.reader.has_more()
+    }
+
+    /// Lets go of what is unread: it counts as missed.
+    pub(super) fn give_up(&mut self) {
+        self.inner.reader.give_up();
+    }
+
+    /// How many frames were missed lately, as far as that counts for an eviction.
+    pub(super) fn missed_lately(&self) -> u64 {
+        self.inner.reader.missed_lately()
     }
 
     /// Whether both go on alike from the same place.

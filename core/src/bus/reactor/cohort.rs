@@ -10,7 +10,7 @@ use super::Sink;
 use super::sinks::{Feeding, Sinks, Then};
 use crate::bus::stream::Stream;
 use crate::bus::subscription::{ResilientSubscription, Run, Subscription, SubscriptionEnd};
-use crate::sync::{Arc, Relaxed};
+use crate::sync::{Acquire, Arc, Relaxed};
 use crate::{CloseReason, JoinAt};
 
 /// A cohort takes no more in; so a feed can stop between two of them.
@@ -19,6 +19,8 @@ const MOST: usize = 256;
 pub(super) struct Cohort<S: Sink> {
     subscription: ResilientSubscription,
     sinks: Sinks<S>,
+    /// They are to end, whether they are ready or not.
+    given_up: bool,
 }
 
 /// Where a cohort got to.
@@ -42,6 +44,7 @@ impl<S: Sink> Cohort<S> {
         Self {
             subscription: subscription.uncounted(),
             sinks: Sinks::new(sinks, Arc::clone(of)),
+            given_up: false,
         }
     }
 
@@ -75,10 +78,11 @@ impl<S: Sink> Cohort<S> {
     #[inline]
     pub(super) fn advance(&mut self, calls: &mut usize, parted: &mut Vec<Self>) -> Got {
         while self.subscription.has_more() {
+            let given_up = self.given_up;
             let unready = self.sinks.part(|sink| {
                 if !sink.is_open() {
                     Then::Goes
-                } else if sink.is_ready() {
+                } else if given_up || sink.is_ready() {
                     Then::Stays
                 } else {
                     Then::Parts
@@ -89,11 +93,18 @@ impl<S: Sink> Cohort<S> {
                 let unready = Sinks::new(unready, of);
                 if self.sinks.is_empty() {
                     self.sinks.append(unready);
+                    if self.sinks.feeding().stream.cleared.load(Acquire) {
+                        // Nobody keeps anything for them any more.
+                        self.subscription.give_up();
+                        self.given_up = true;
+                        continue;
+                    }
                     return Got::Stuck;
                 }
                 parted.push(Self {
                     subscription: self.subscription.fork(),
                     sinks: unready,
+                    given_up: false,
                 });
             }
             if self.sinks.is_empty() {
@@ -120,6 +131,7 @@ impl<S: Sink> Cohort<S> {
         let Self {
             subscription,
             sinks,
+            ..
         } = self;
         let Some(run) = subscription.try_recv_run() else {
             return false;
@@ -134,13 +146,17 @@ impl<S: Sink> Cohort<S> {
                 sinks.each(|sink| sink.discontinuity(*discontinuity));
             }
             Run::Lagged { skipped } => {
-                count_lag(&sinks.feeding().stream, *skipped, sinks.len());
+                count_lags(&sinks.feeding().stream, *skipped, sinks.len());
                 sinks.each(|sink| sink.lagged(*skipped));
             }
             Run::Ended => {
                 drop(run);
                 let end = subscription.end();
                 let end = end.unwrap_or(SubscriptionEnd::Closed(CloseReason::Finished));
+                if end == SubscriptionEnd::Evicted {
+                    let missed = subscription.missed_lately();
+                    count_evictions(&sinks.feeding().stream, missed, sinks.len());
+                }
                 let _ = sinks.part(|sink| {
                     sink.end(end);
                     Then::Goes
@@ -152,9 +168,22 @@ impl<S: Sink> Cohort<S> {
 }
 
 /// The subscription counts a lag for one; it was one for each sink.
-fn count_lag(stream: &Stream, skipped: u64, sinks: usize) {
-    let others = u64::try_from(sinks.saturating_sub(1)).unwrap_or(u64::MAX);
-    stream.counters.lagged.fetch_add(others, Relaxed);
-    let dropped = skipped.saturating_mul(others);
-    stream.counters.dropped.fetch_add(dropped, Relaxed);
+fn count_lags(stream: &Stream, skipped: u64, sinks: usize) {
+    for _ in 1..sinks {
+        stream.counters.lagged.fetch_add(1, Relaxed);
+        stream.counters.dropped.fetch_add(skipped, Relaxed);
+        stream
+            .observer
+            .tell(|observer| observer.on_subscriber_lagged(&stream.key, skipped));
+    }
+}
+
+/// And so it does with an eviction.
+fn count_evictions(stream: &Stream, missed: u64, sinks: usize) {
+    for _ in 1..sinks {
+        stream.counters.evicted.fetch_add(1, Relaxed);
+        stream
+            .observer
+            .tell(|observer| observer.on_subscriber_evicted(&stream.key, missed));
+    }
 }

@@ -115,6 +115,17 @@ impl Reader {
         self.state.has_more()
     }
 
+    /// Lets go of what is unread: it counts as missed.
+    pub(super) fn give_up(&mut self) {
+        let (cursor, _) = self.halves();
+        cursor.place(None);
+    }
+
+    /// How many frames were missed lately, as far as that counts for an eviction.
+    pub(super) fn missed_lately(&self) -> u64 {
+        self.state.missed_lately()
+    }
+
     /// Whether both go on alike from the same place.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.state.is_like(&other.state)

@@ -33,7 +33,7 @@ pub enum Run<'a> {
 ///
 /// All of them count as read. They keep the block that they stand in, as
 /// [`FrameRef`](super::FrameRef) does: before an await that may take long, clone
-/// what is still needed.
+/// what is still needed; and drop them, always.
 pub struct Frames<'a>(Row<'a>);
 
 enum Row<'a> {

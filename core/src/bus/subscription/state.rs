@@ -417,7 +417,7 @@ impl State {
             {
                 self.lags.pop_front();
             }
-            let missed = self.lags.iter().map(|(_, skipped)| skipped).sum();
+            let missed = self.missed_lately();
             if missed > frames && !self.done {
                 self.evicted = true;
                 self.leave(Some(cursor));
@@ -428,6 +428,10 @@ impl State {
             }
         }
         skipped
+    }
+
+    pub(super) fn missed_lately(&self) -> u64 {
+        self.lags.iter().map(|(_, skipped)| skipped).sum()
     }
 
     /// Ends the reading: nothing is held any more.

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::{CloseReason, Discontinuity, Frames, Reactor, Sink, SubscriptionEnd};
 
+mod count;
 mod moody;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -466,4 +467,30 @@ async fn a_crowd_that_joins_lets_others_run_between() {
     }));
     let turns = timeout(PATIENCE, others).await.unwrap().unwrap();
     assert!(turns > 10, "the lane never paused: {turns}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sinks_that_are_never_ready_end_after_their_stream() {
+    let (mut publisher, handle) = stream(BusConfig::default());
+    publish(&mut publisher, "tv V0");
+    let reactor = reactor(1);
+    let sinks = [(); 3].map(|()| add(&reactor, &handle, Seen::default()));
+    until("all have begun", || sinks.iter().all(|it| it.next() == 1)).await;
+    for sink in &sinks[1..] {
+        sink.unready.store(true, Ordering::Relaxed);
+    }
+    publish(&mut publisher, "v1 v2");
+    publisher.finish();
+    let minute = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !reactor.is_empty() {
+        assert!(tokio::time::Instant::now() < minute, "{}", reactor.len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let missed = sinks.each_ref().map(|it| it.missed.load(Ordering::Relaxed));
+    assert_eq!(missed, [0, 2, 2]);
+    assert_eq!(handle.qos().dropped, 4);
+    for sink in &sinks {
+        assert_eq!(*sink.end.lock().unwrap(), CLOSED);
+    }
+    assert_eq!(handle.stream.gauge.kept(), handle.stream.gauge.bytes());
 }
