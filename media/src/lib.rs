@@ -22,6 +22,7 @@ pub mod fuzz;
 mod payload;
 mod source;
 mod timeline;
+pub mod ts;
 
 pub use feed::Feed;
 pub use payload::compact;

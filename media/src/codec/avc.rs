@@ -8,10 +8,12 @@
 mod config;
 #[cfg(test)]
 pub(crate) use config::captures;
+mod slice;
 mod sps;
 mod unit;
 
 pub use config::Config;
+pub(crate) use slice::{SLICE_HEADER, Slice, SliceReader};
 pub use sps::{Colour, Sps};
 pub use unit::{Summary, Units, canonical, equal, is_keyframe, summarize, unit_type, units};
 

@@ -67,6 +67,24 @@ impl Config {
         config.is_bounded().then_some(config).ok_or(TOO_LARGE)
     }
 
+    /// The configuration that the parameter sets in an access unit in canonical
+    /// form make, for streams that have no record; `None` without a sequence
+    /// and a picture parameter set, or if one is malformed.
+    #[must_use]
+    pub fn gather(payload: &[u8]) -> Option<Self> {
+        let mut sets = units(payload).filter_map(Result::ok);
+        let sps = trimmed(sets.find(|unit| unit_type(unit) == SPS)?);
+        let mut config = Self {
+            length_size: 4,
+            sps: vec![Bytes::copy_from_slice(sps)],
+            pps: Vec::new(),
+            sps_ext: Vec::new(),
+            first: Sps::parse(sps).ok()?,
+        };
+        config.absorb(payload).ok()?;
+        (!config.pps.is_empty() && config.is_bounded()).then_some(config)
+    }
+
     /// How many bytes the lengths of NAL units take in the stream that the
     /// record came with: 1, 2 or 4.
     #[must_use]

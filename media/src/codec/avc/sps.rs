@@ -41,6 +41,21 @@ pub struct Sps {
     /// The rate that the timing information states, if it states one that is
     /// a rate of pictures.
     pub frame_rate: Option<FrameRate>,
+    /// What the headers of slices need to be read.
+    pub(super) slices: SliceSyntax,
+}
+
+/// The lengths and presence of fields in slice headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct SliceSyntax {
+    /// Bits of `frame_num`, 4 to 16.
+    pub(super) frame_num_bits: u32,
+    /// Bits of `pic_order_cnt_lsb`, 4 to 16; `None` where it is not written.
+    pub(super) order_bits: Option<u32>,
+    /// `frame_mbs_only_flag`: no slice belongs to a field.
+    pub(super) frames_only: bool,
+    /// `separate_colour_plane_flag`.
+    pub(super) separate_planes: bool,
 }
 
 /// How colours are meant: code points of ISO/IEC 23091-2.
@@ -130,10 +145,11 @@ fn read(bits: &mut BitReader<'_>) -> Option<Result<Sps, Error>> {
     };
 
     let (mut chroma_format, mut luma, mut chroma) = (1, 8, 8);
+    let mut slices = SliceSyntax::default();
     if HAS_CHROMA_INFO.contains(&profile) {
         let format = bits.ue()?;
         if format == 3 {
-            bits.skip(1)?; // separate_colour_plane_flag
+            slices.separate_planes = bits.bit()?;
         }
         let luma_minus8 = bits.ue()?;
         let chroma_minus8 = bits.ue()?;
@@ -153,11 +169,10 @@ fn read(bits: &mut BitReader<'_>) -> Option<Result<Sps, Error>> {
         }
     }
 
-    bits.ue()?; // log2_max_frame_num_minus4
+    // Larger ones are not allowed, and no slice is read with them.
+    slices.frame_num_bits = bits.ue()?.saturating_add(4).min(32);
     match bits.ue()? {
-        0 => {
-            bits.ue()?; // log2_max_pic_order_cnt_lsb_minus4
-        }
+        0 => slices.order_bits = Some(bits.ue()?.saturating_add(4).min(32)),
         1 => {
             bits.skip(1)?;
             bits.se()?;
@@ -173,6 +188,7 @@ fn read(bits: &mut BitReader<'_>) -> Option<Result<Sps, Error>> {
     let width_in_blocks = u64::from(bits.ue()?) + 1;
     let height_in_units = u64::from(bits.ue()?) + 1;
     let frames_only = bits.bit()?;
+    slices.frames_only = frames_only;
     if !frames_only {
         bits.skip(1)?; // mb_adaptive_frame_field_flag
     }
@@ -218,6 +234,7 @@ fn read(bits: &mut BitReader<'_>) -> Option<Result<Sps, Error>> {
         sample_aspect_ratio: None,
         colour: None,
         frame_rate: None,
+        slices,
     }))
 }
 

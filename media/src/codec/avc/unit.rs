@@ -6,7 +6,7 @@ use super::Error;
 
 // `nal_unit_type` of ISO/IEC 14496-10, table 7-1.
 const SLICE: u8 = 1;
-const IDR: u8 = 5;
+pub(super) const IDR: u8 = 5;
 pub(super) const SPS: u8 = 7;
 pub(super) const PPS: u8 = 8;
 const AUD: u8 = 9;

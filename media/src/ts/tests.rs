@@ -1,0 +1,1 @@
+//! Streams put together by hand, whole and damaged.
