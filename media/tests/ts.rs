@@ -1,9 +1,13 @@
 //! Transport streams that FFmpeg makes, against the same media in FLV: every
 //! access unit and time is the same.
-#![expect(
+//!
+//! Without FFmpeg installed these tests say so and pass; with `CI` set they fail.
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot do what it needs has failed"
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests"
 )]
 
 use std::fs;
