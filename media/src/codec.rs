@@ -5,6 +5,7 @@
 pub mod aac;
 pub mod avc;
 mod bits;
+pub mod framer;
 
 use rillcast_core::{Codec, Track};
 

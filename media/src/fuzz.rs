@@ -11,6 +11,7 @@
     reason = "what must hold and does not is a finding"
 )]
 
+mod framers;
 mod input;
 mod request;
 mod streams;
@@ -27,6 +28,7 @@ use crate::codec::{aac, avc};
 use crate::flv::{Demuxer, amf0, file};
 use crate::{SourceItem, codec, fmp4};
 
+pub use framers::adts;
 pub use request::request;
 pub use streams::{publish, segmenter};
 pub use timeline::timeline;

@@ -1,10 +1,13 @@
-//! AAC: the AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1).
+//! AAC: the AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1). How MPEG-TS
+//! frames it is beside: `aac/adts.rs`.
 
 use bytes::Bytes;
 use rillcast_core::{AudioParams, MediaParams, Timescale, Track, TrackId};
 
 use super::AAC;
 use super::bits::BitReader;
+
+pub(in crate::codec) mod adts;
 
 /// What an AudioSpecificConfig says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,6 +252,15 @@ fn general_audio(
 
 /// `program_config_element()` (section 4.4.1.1): the number of its channels.
 fn program_config(bits: &mut BitReader<'_>) -> Option<u16> {
+    let channels = program_config_fields(bits)?;
+    bits.align();
+    let comment = bits.read(8)?;
+    bits.skip(usize::try_from(comment).ok()? * 8)?;
+    Some(channels)
+}
+
+/// The same without its comment and the alignment before that.
+fn program_config_fields(bits: &mut BitReader<'_>) -> Option<u16> {
     bits.skip(4 + 2 + 4)?; // instance tag, object type, sampling frequency
     let front = bits.read(4)?;
     let side = bits.read(4)?;
@@ -276,9 +288,6 @@ fn program_config(bits: &mut BitReader<'_>) -> Option<u16> {
     for _ in 0..coupling {
         bits.skip(5)?;
     }
-    bits.align();
-    let comment = bits.read(8)?;
-    bits.skip(usize::try_from(comment).ok()? * 8)?;
     Some(channels)
 }
 

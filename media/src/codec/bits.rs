@@ -1,5 +1,7 @@
-//! Reading fields of single bits, most significant first: SPS of H.264,
-//! AudioSpecificConfig. The byte-wise neighbour is `cursor.rs`.
+//! Reading and writing fields of single bits, most significant first: parameter
+//! sets, AudioSpecificConfig. The byte-wise neighbour is `cursor.rs`.
+
+use bytes::Bytes;
 
 /// A position, in bits, in a byte slice. A read past the end gives `None`.
 #[derive(Clone, Debug)]
@@ -15,6 +17,11 @@ impl<'a> BitReader<'a> {
 
     pub(crate) fn remaining(&self) -> usize {
         (self.bytes.len() * 8).saturating_sub(self.at)
+    }
+
+    /// How many bits were read and skipped.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
     }
 
     pub(crate) fn bit(&mut self) -> Option<bool> {
@@ -74,6 +81,40 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// Bits put one behind the other; zeros fill the last byte.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BitWriter {
+    bytes: Vec<u8>,
+    /// How many bits of the last byte are not yet written.
+    free: u32,
+}
+
+impl BitWriter {
+    /// Puts the lowest `count` bits of `value`, at most 32.
+    pub(crate) fn put(&mut self, value: u32, count: u32) {
+        debug_assert!(count <= 32);
+        for at in (0..count).rev() {
+            if self.free == 0 {
+                self.bytes.push(0);
+                self.free = 8;
+            }
+            self.free -= 1;
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= u8::from(value >> at & 1 == 1) << self.free;
+            }
+        }
+    }
+
+    /// Goes on to the next byte boundary.
+    pub(crate) const fn align(&mut self) {
+        self.free = 0;
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes.into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +140,24 @@ mod tests {
         // 31 zeros, a one, 31 ones.
         assert_eq!(BitReader::new(&bytes).ue(), Some(u32::MAX - 1));
         assert_eq!(BitReader::new(&[0; 16]).ue(), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut writer = BitWriter::default();
+        for (value, count) in [(5, 3), (0, 1), (0x1ff, 9), (u32::MAX, 32), (1, 2)] {
+            writer.put(value, count);
+        }
+        writer.align();
+        writer.put(0x1a5, 8);
+        let bytes = writer.into_bytes();
+        let mut bits = BitReader::new(&bytes);
+        for (value, count) in [(5, 3), (0, 1), (0x1ff, 9), (u32::MAX, 32), (1, 2)] {
+            assert_eq!(bits.read(count), Some(value));
+        }
+        assert_eq!(bits.position(), 47);
+        bits.align();
+        assert_eq!((bits.read(8), bits.bit()), (Some(0xa5), None));
     }
 
     #[test]

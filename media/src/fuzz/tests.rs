@@ -13,6 +13,7 @@ fn corpora_and_findings_are_survived() {
         "media",
         &[
             ("aac_config", aac_config),
+            ("adts", adts),
             ("amf0", amf0),
             ("avc_access_unit", avc_access_unit),
             ("avc_config", avc_config),

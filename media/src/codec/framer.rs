@@ -1,0 +1,243 @@
+//! Framers: an elementary stream of audio cut into access units.
+//!
+//! MPEG-TS carries audio as a run of frames that begin and end anywhere in its
+//! packets. A [`Framer`] takes the bytes in pieces of any size and gives back
+//! one access unit at a time, in the canonical form of its codec.
+//!
+//! Call [`Framer::push`] with what came, then [`Framer::next_unit`] until it
+//! gives `None`; [`Framer::lost`] where bytes are missing. An access unit comes
+//! out with its last byte, except where the framer must first see that it is at
+//! the start of a frame: when it joins, behind damage, and where the stream's
+//! format changes it waits for the next frame's header.
+//!
+//! What is specific to a format is its `Syntax`; `aac/adts.rs` is the
+//! simplest one.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rillcast_core::{Track, TrackId};
+
+use super::aac;
+
+/// Cuts one elementary stream of audio into access units.
+pub struct Framer {
+    syntax: Box<dyn Syntax>,
+    buffer: BytesMut,
+    /// How many of all bytes pushed lie before the buffer.
+    begin: u64,
+    /// The kind of frame that ended where the buffer begins; `None` where no
+    /// frame is known to have ended.
+    locked: Option<u64>,
+    /// The kind of the last frame, whatever happened since.
+    known: Option<u64>,
+    ready: VecDeque<AudioUnit>,
+    dropped: u64,
+}
+
+/// One access unit of audio.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AudioUnit {
+    /// The access unit in the canonical form of its codec, in an allocation of
+    /// its own.
+    pub payload: Bytes,
+    /// How long it is, in the timescale of [`Framer::track`].
+    pub samples: u32,
+    /// Where it begins, its header included: an offset in all bytes that were
+    /// ever pushed. Grows from one access unit to the next.
+    pub at: u64,
+    /// Whether [`Framer::track`] is not what it was with the access unit
+    /// before; `true` for the first one.
+    pub changed: bool,
+}
+
+impl Framer {
+    /// AAC in ADTS frames (ISO/IEC 14496-3, section 1.A.2.2).
+    #[must_use]
+    pub fn adts() -> Self {
+        Self::new(aac::adts::Adts::default())
+    }
+
+    fn new(syntax: impl Syntax + 'static) -> Self {
+        Self {
+            syntax: Box::new(syntax),
+            buffer: BytesMut::new(),
+            begin: 0,
+            locked: None,
+            known: None,
+            ready: VecDeque::new(),
+            dropped: 0,
+        }
+    }
+
+    /// Takes the next bytes of the stream. What nobody asks for by
+    /// [`Framer::next_unit`] is bounded: the oldest of it goes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        let excess = self.buffer.len().saturating_sub(MAX_BUFFER);
+        if excess > 0 {
+            self.skip(excess);
+        }
+    }
+
+    /// Says that bytes are missing between what was pushed and what will be:
+    /// the frame that they cut short is dropped.
+    pub fn lost(&mut self) {
+        while self.cut() {}
+        if self.syntax.lost() || !self.buffer.is_empty() {
+            self.skip(self.buffer.len());
+        }
+        self.locked = None;
+    }
+
+    /// The next access unit; `None` if more bytes are needed for it.
+    pub fn next_unit(&mut self) -> Option<AudioUnit> {
+        while self.ready.is_empty() && self.cut() {}
+        self.ready.pop_front()
+    }
+
+    /// The track as the last access unit that was returned has it; `None`
+    /// before the first one.
+    #[must_use]
+    pub fn track(&self, id: TrackId) -> Option<Track> {
+        self.syntax.track(id)
+    }
+
+    /// How many frames were dropped because they were broken, or cut short by
+    /// a loss. What lies before the first frame does not count.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Takes one frame off the buffer, or some bytes that are none. `false` if
+    /// more bytes are needed to go on.
+    fn cut(&mut self) -> bool {
+        let (len, kind) = match self.syntax.probe(&self.buffer) {
+            Probe::Frame { len, kind } => (len.max(1), kind),
+            Probe::More => return false,
+            Probe::No => {
+                self.skip(1);
+                return !self.buffer.is_empty();
+            }
+        };
+        let Some((frame, rest)) = self.buffer.split_at_checked(len) else {
+            return false;
+        };
+        let expected = self.locked == Some(kind)
+            || (self.syntax.is_telling() && self.locked.or(self.known) == Some(kind));
+        if !expected {
+            match self.syntax.probe(rest) {
+                Probe::Frame { kind: next, .. } if next == kind => {}
+                Probe::More => return false,
+                _ => {
+                    self.skip(1);
+                    return true;
+                }
+            }
+        }
+        if self
+            .syntax
+            .unit(frame, self.begin, &mut self.ready)
+            .is_err()
+        {
+            self.dropped += 1;
+        }
+        self.locked = Some(kind);
+        self.known = Some(kind);
+        self.advance(len);
+        true
+    }
+
+    /// Leaves bytes out that are no frame. They count as one, however many.
+    fn skip(&mut self, count: usize) {
+        if self.locked.take().is_some() {
+            self.dropped += 1;
+        }
+        self.syntax.lost();
+        self.advance(count);
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.begin += count as u64;
+    }
+}
+
+/// What a framer must know of a format.
+pub(super) trait Syntax: Send + Sync + fmt::Debug {
+    /// What stands at the beginning of `bytes`.
+    fn probe(&self, bytes: &[u8]) -> Probe;
+
+    /// Takes a whole frame that begins at `at` in the stream, and puts the
+    /// access units that it completes into `out`.
+    fn unit(&mut self, frame: &[u8], at: u64, out: &mut VecDeque<AudioUnit>) -> Result<(), Broken>;
+
+    /// The track as the last unit had it.
+    fn track(&self, id: TrackId) -> Option<Track>;
+
+    /// Whether a header of a kind that is known is enough to tell a frame's
+    /// start from other bytes: it fixes some 24 bits or more.
+    fn is_telling(&self) -> bool {
+        false
+    }
+
+    /// Drops what is kept of an access unit of several frames; says whether
+    /// there was any.
+    fn lost(&mut self) -> bool {
+        false
+    }
+}
+
+/// What stands at a place of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Too few bytes to tell.
+    More,
+    /// No frame.
+    No,
+    /// Perhaps a frame.
+    Frame {
+        /// Its bytes, the header included.
+        len: usize,
+        /// What all frames of a stream have in common, as the header says it.
+        kind: u64,
+    },
+}
+
+/// A frame that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
+/// What is kept of a stream whose access units nobody asks for: more than any
+/// format's longest frame and what a packet of the transport may add.
+const MAX_BUFFER: usize = 256 << 10;
+
+impl fmt::Debug for Framer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Framer")
+            .field("syntax", &self.syntax)
+            .field("buffered", &self.buffer.len())
+            .field("begin", &self.begin)
+            .field("locked", &self.locked.is_some())
+            .field("dropped", &self.dropped)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Prints sizes, never the payload.
+impl fmt::Debug for AudioUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AudioUnit")
+            .field("bytes", &self.payload.len())
+            .field("samples", &self.samples)
+            .field("at", &self.at)
+            .field("changed", &self.changed)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
