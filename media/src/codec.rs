@@ -6,6 +6,9 @@ pub mod aac;
 pub mod avc;
 mod bits;
 pub mod framer;
+pub mod hevc;
+mod nal;
+mod vui;
 
 use rillcast_core::{Codec, Track};
 
@@ -71,19 +74,21 @@ pub fn frame_duration(track: &Track) -> Option<u32> {
 pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         AVC => avc::is_keyframe(payload),
+        HEVC => hevc::is_keyframe(payload),
         AAC => true,
         _ => false,
     }
 }
 
 /// Whether two access units in canonical form are equal as far as a decoder
-/// cares: for H.264, the same NAL units in the same order, access unit
+/// cares: for H.264 and HEVC, the same NAL units in the same order, access unit
 /// delimiters, filler data and parameter sets left out; for all other codecs,
 /// the same bytes.
 #[must_use]
 pub fn equal_payloads(codec: Codec, a: &[u8], b: &[u8]) -> bool {
     match codec {
         AVC => avc::equal(a, b),
+        HEVC => hevc::equal(a, b),
         _ => a == b,
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod framers;
+mod hevc;
 mod input;
 mod request;
 mod streams;
@@ -29,6 +30,7 @@ use crate::flv::{Demuxer, amf0, file};
 use crate::{SourceItem, codec, fmp4};
 
 pub use framers::adts;
+pub use hevc::{hevc_access_unit, hevc_config};
 pub use request::request;
 pub use streams::{publish, segmenter};
 pub use timeline::timeline;

@@ -12,10 +12,15 @@ mod slice;
 mod sps;
 mod unit;
 
+use super::nal;
+pub use super::vui::Colour;
 pub use config::Config;
 pub(crate) use slice::{SLICE_HEADER, Slice, SliceReader};
-pub use sps::{Colour, Sps};
-pub use unit::{Summary, Units, canonical, equal, is_keyframe, summarize, unit_type, units};
+pub use sps::Sps;
+pub use unit::{Summary, canonical, equal, is_keyframe, summarize, unit_type, units};
+
+/// Iterator of [`units`].
+pub type Units<'a> = nal::Units<'a, Error>;
 
 /// Why bytes are no H.264 as rillcast carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,4 +56,13 @@ pub enum Error {
     /// An access unit ends within the length of a NAL unit.
     #[error("an H.264 access unit with {0} bytes after its last NAL unit")]
     Trailing(usize),
+}
+
+impl From<nal::Fault> for Error {
+    fn from(fault: nal::Fault) -> Self {
+        match fault {
+            nal::Fault::UnitLength { at, claimed, left } => Self::UnitLength { at, claimed, left },
+            nal::Fault::Trailing(left) => Self::Trailing(left),
+        }
+    }
 }

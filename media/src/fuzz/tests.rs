@@ -19,6 +19,8 @@ fn corpora_and_findings_are_survived() {
             ("avc_config", avc_config),
             ("flv_bodies", flv_bodies),
             ("flv_file", flv_file),
+            ("hevc_access_unit", hevc_access_unit),
+            ("hevc_config", hevc_config),
             ("publish", publish),
             ("request", request),
             ("segmenter", segmenter),
@@ -31,6 +33,7 @@ proptest! {
     #[test]
     fn random_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..400)) {
         avc_access_unit(&data);
+        hevc_access_unit(&data);
         request(&data);
         timeline(&data);
     }

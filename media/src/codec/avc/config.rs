@@ -3,11 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use rillcast_core::{MediaParams, Timescale, Track, TrackId, VideoParams};
 
-use super::sps::unescape;
 use super::unit::{PPS, SPS, SPS_EXT};
 use super::{Error, Sps, unit_type, units};
 use crate::codec::AVC;
 use crate::codec::bits::BitReader;
+use crate::codec::nal::{trimmed, unescape};
 use crate::cursor::Cursor;
 
 /// A decoder's configuration: the parameter sets of a stream.
@@ -280,17 +280,6 @@ fn put_parameter_sets(out: &mut BytesMut, reserved: u8, sets: &[Bytes], limit: u
         out.put_u16(u16::try_from(set.len()).unwrap_or(u16::MAX));
         out.put_slice(set);
     }
-}
-
-/// Without `trailing_zero_8bits`, which an Annex B stream may have between NAL
-/// units and a sloppy converter takes for their end. A parameter set itself
-/// ends with a one bit.
-fn trimmed(unit: &[u8]) -> &[u8] {
-    let end = unit
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |at| at + 1);
-    unit.get(..end).unwrap_or_default()
 }
 
 /// The id of a parameter set: all three kinds have it first, but that an SPS

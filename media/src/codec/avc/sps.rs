@@ -9,8 +9,10 @@
 
 use rillcast_core::FrameRate;
 
-use super::{Error, unit::SPS};
+use super::{Colour, Error, unit::SPS};
 use crate::codec::bits::BitReader;
+use crate::codec::nal::unescape;
+use crate::codec::vui;
 
 /// What a sequence parameter set says of its pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,20 +60,6 @@ pub(super) struct SliceSyntax {
     pub(super) separate_planes: bool,
 }
 
-/// How colours are meant: code points of ISO/IEC 23091-2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Colour {
-    /// `colour_primaries`.
-    pub primaries: u8,
-    /// `transfer_characteristics`.
-    pub transfer: u8,
-    /// `matrix_coefficients`.
-    pub matrix: u8,
-    /// Whether samples use their whole range.
-    pub full_range: bool,
-}
-
 impl Sps {
     /// Parses the NAL unit, its one-byte header included.
     ///
@@ -105,32 +93,8 @@ impl Sps {
     /// width of 16 bits is taken for a mistake.
     #[must_use]
     pub fn display_size(&self) -> (u32, u32) {
-        let (width, height) = (u32::from(self.width), u32::from(self.height));
-        match self.sample_aspect_ratio {
-            Some((h, v)) if h != v => {
-                let (h, v) = (u64::from(h), u64::from(v));
-                let shown = (u64::from(width) * h + v / 2) / v;
-                let shown = u16::try_from(shown).ok().filter(|shown| *shown > 0);
-                (shown.map_or(width, u32::from), height)
-            }
-            _ => (width, height),
-        }
+        vui::display_size(self.width, self.height, self.sample_aspect_ratio)
     }
-}
-
-/// A NAL unit's payload without its emulation prevention bytes (section 7.4.1).
-pub(super) fn unescape(body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len());
-    let mut zeros = 0;
-    for byte in body {
-        if zeros >= 2 && *byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        out.push(*byte);
-    }
-    out
 }
 
 /// Everything before the usability information. `None` where the bits end.
@@ -257,100 +221,22 @@ fn read_vui(bits: &mut BitReader<'_>, sps: &mut Sps) -> Option<()> {
     if !bits.bit()? {
         return Some(());
     }
-    if bits.bit()? {
-        let ratio = match bits.read_u8(8)? {
-            EXTENDED_SAR => (bits.read(16)?, bits.read(16)?),
-            index => *SAMPLE_ASPECT_RATIOS
-                .get(usize::from(index))
-                .unwrap_or(&(0, 0)),
-        };
-        let ratio = (u16::try_from(ratio.0).ok()?, u16::try_from(ratio.1).ok()?);
-        // A zero on either side means unspecified (section E.2.1).
-        sps.sample_aspect_ratio = Some(ratio).filter(|(h, v)| *h != 0 && *v != 0);
-    }
-    if bits.bit()? {
-        bits.skip(1)?; // overscan_appropriate_flag
-    }
-    if bits.bit()? {
-        bits.skip(3)?; // video_format
-        let full_range = bits.bit()?;
-        let described = bits.bit()?;
-        // 2 is "unspecified" in all three tables.
-        let (primaries, transfer, matrix) = if described {
-            (bits.read_u8(8)?, bits.read_u8(8)?, bits.read_u8(8)?)
-        } else {
-            (2, 2, 2)
-        };
-        sps.colour = (described || full_range).then_some(Colour {
-            primaries,
-            transfer,
-            matrix,
-            full_range,
-        });
-    }
-    if bits.bit()? {
-        bits.ue()?;
-        bits.ue()?; // chroma_sample_loc_type
-    }
+    let mut signal = vui::Signal::default();
+    let read = signal.read(bits);
+    sps.sample_aspect_ratio = signal.sample_aspect_ratio;
+    sps.colour = signal.colour;
+    read?;
     if bits.bit()? {
         let units_in_tick = bits.read(32)?;
         let time_scale = bits.read(32)?;
-        sps.frame_rate = frame_rate(units_in_tick, time_scale);
+        // A tick is a field, so a picture takes two (section E.2.1).
+        sps.frame_rate = vui::frame_rate(time_scale, 2 * u64::from(units_in_tick));
     }
     Some(())
 }
 
-/// A tick is a field, so a picture takes two (section E.2.1).
-fn frame_rate(units_in_tick: u32, time_scale: u32) -> Option<FrameRate> {
-    let (num, den) = (u64::from(time_scale), 2 * u64::from(units_in_tick));
-    // Encoders of variable rate state the tick of their clock here, for
-    // example 1/1000 or 1/90000 s: that is no rate of pictures.
-    if num == 0 || den == 0 || num < den / 4 || num > MAX_FRAME_RATE * den {
-        return None;
-    }
-    let divisor = gcd(num, den);
-    FrameRate::new(
-        u32::try_from(num / divisor).ok()?,
-        u32::try_from(den / divisor).ok()?,
-    )
-}
-
-const fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
-
-/// Above this, a stated rate is taken for a clock's tick: cameras of live
-/// streams end at 240 pictures a second.
-const MAX_FRAME_RATE: u64 = 300;
-
 /// Profiles whose parameter set states the chroma format (section 7.3.2.1.1).
 const HAS_CHROMA_INFO: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
-
-const EXTENDED_SAR: u8 = 255;
-
-/// Table E-1.
-const SAMPLE_ASPECT_RATIOS: [(u32, u32); 17] = [
-    (0, 0),
-    (1, 1),
-    (12, 11),
-    (10, 11),
-    (16, 11),
-    (40, 33),
-    (24, 11),
-    (20, 11),
-    (32, 11),
-    (80, 33),
-    (18, 11),
-    (15, 11),
-    (64, 33),
-    (160, 99),
-    (4, 3),
-    (3, 2),
-    (2, 1),
-];
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! Access units: walking their NAL units, and their canonical form.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::Error;
+use super::{Error, Units};
+use crate::codec::nal::{byte_stream, joined};
 
 // `nal_unit_type` of ISO/IEC 14496-10, table 7-1.
 const SLICE: u8 = 1;
@@ -23,61 +24,7 @@ pub fn unit_type(unit: &[u8]) -> u8 {
 /// after the first error.
 #[must_use]
 pub const fn units(payload: &[u8]) -> Units<'_> {
-    Units::with_length_size(payload, 4)
-}
-
-/// Iterator of [`units`].
-#[derive(Clone, Debug)]
-pub struct Units<'a> {
-    payload: &'a [u8],
-    at: usize,
-    length_size: usize,
-}
-
-impl<'a> Units<'a> {
-    /// `length_size` is 1, 2 or 4, as the configuration record says.
-    const fn with_length_size(payload: &'a [u8], length_size: usize) -> Self {
-        Self {
-            payload,
-            at: 0,
-            length_size,
-        }
-    }
-
-    fn step(&mut self) -> Result<&'a [u8], Error> {
-        let rest = self.payload.get(self.at..).unwrap_or_default();
-        let Some((length, rest)) = rest.split_at_checked(self.length_size) else {
-            return Err(Error::Trailing(rest.len()));
-        };
-        let claimed = length
-            .iter()
-            .fold(0, |sum: usize, byte| sum << 8 | usize::from(*byte));
-        let at = self.at + self.length_size;
-        let Some(unit) = rest.get(..claimed) else {
-            return Err(Error::UnitLength {
-                at,
-                claimed,
-                left: rest.len(),
-            });
-        };
-        self.at = at + claimed;
-        Ok(unit)
-    }
-}
-
-impl<'a> Iterator for Units<'a> {
-    type Item = Result<&'a [u8], Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.payload.len() {
-            return None;
-        }
-        let unit = self.step();
-        if unit.is_err() {
-            self.at = self.payload.len();
-        }
-        Some(unit)
-    }
+    Units::new(payload, 4)
 }
 
 /// What an access unit holds.
@@ -160,7 +107,7 @@ pub fn canonical(payload: Bytes, length_size: u8) -> Result<(Bytes, Summary), Er
     if !matches!(length_size, 1 | 2 | 4) {
         return Err(Error::LengthSize(length_size));
     }
-    let walk = Units::with_length_size(&payload, usize::from(length_size));
+    let walk = Units::new(&payload, usize::from(length_size));
     let mut summary = match Summary::of(walk.clone()) {
         Ok(summary) => summary,
         Err(error) => {
@@ -174,40 +121,6 @@ pub fn canonical(payload: Bytes, length_size: u8) -> Result<(Bytes, Summary), Er
     }
     summary.empty_unit = false;
     Ok((joined(&walk.filter_map(Result::ok)), summary))
-}
-
-/// NAL units with four-byte lengths, empty ones left out.
-fn joined<'a>(units: &(impl Iterator<Item = &'a [u8]> + Clone)) -> Bytes {
-    let kept = || units.clone().filter(|unit| !unit.is_empty());
-    let mut out = BytesMut::with_capacity(kept().map(|unit| unit.len() + 4).sum());
-    for unit in kept() {
-        // No longer than the message it came in: below 4 GiB.
-        out.put_u32(u32::try_from(unit.len()).unwrap_or(u32::MAX));
-        out.put_slice(unit);
-    }
-    out.freeze()
-}
-
-/// The NAL units of a byte stream, without the zeros that may stand between
-/// them; `None` if it does not begin with the long start code that an access
-/// unit has first (section B.1.2). As a length that would be one byte; the
-/// short one is a length that many units have.
-fn byte_stream(payload: &[u8]) -> Option<impl Iterator<Item = &[u8]> + Clone> {
-    let begin = payload.iter().position(|byte| *byte != 0)?;
-    let mut rest = payload.get(begin + 1..).filter(|rest| !rest.is_empty())?;
-    if begin < 3 || payload.get(begin) != Some(&1) {
-        return None;
-    }
-    Some(std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let next = rest.windows(3).position(|code| code == [0, 0, 1]);
-        let (unit, tail) = rest.split_at(next.unwrap_or(rest.len()));
-        rest = tail.get(3..).unwrap_or_default();
-        let end = unit.iter().rposition(|byte| *byte != 0);
-        Some(end.and_then(|end| unit.get(..=end)).unwrap_or_default())
-    }))
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ fn a_clock_tick_is_no_frame_rate() {
         (u32::MAX, 1, None),
         (10, 20, Some((1, 1))),
     ] {
-        let rate = frame_rate(units, scale).map(|rate| (rate.num, rate.den));
+        let rate = vui::frame_rate(scale, 2 * u64::from(units)).map(|rate| (rate.num, rate.den));
         assert_eq!(rate, want, "{units}/{scale}");
     }
 }
