@@ -1,0 +1,6 @@
+//! SRT without a socket: packets, the handshake and its keys. Nothing here opens
+//! anything, reads a clock or spawns; time is an argument.
+
+pub mod keys;
+pub mod packet;
+pub mod terms;
