@@ -3,11 +3,14 @@
 //! codec asks here.
 
 pub mod aac;
+pub mod ac3;
 pub mod avc;
 mod bits;
 pub mod framer;
 pub mod hevc;
+pub mod mpeg_audio;
 mod nal;
+pub mod opus;
 mod vui;
 
 use rillcast_core::{Codec, Track};
@@ -34,6 +37,8 @@ pub const FLAC: Codec = Codec::new(*b"fLaC");
 pub const AC3: Codec = Codec::new(*b"ac-3");
 /// Enhanced AC-3 (ETSI TS 102 366, annex E).
 pub const EAC3: Codec = Codec::new(*b"ec-3");
+/// MPEG-1 or MPEG-2 audio, layer II.
+pub const MP2: Codec = Codec::new(*b".mp2");
 /// MPEG-1 or MPEG-2 audio, layer III.
 pub const MP3: Codec = Codec::new(*b".mp3");
 
@@ -52,6 +57,7 @@ pub fn name(codec: Codec) -> String {
         FLAC => "FLAC",
         AC3 => "AC-3",
         EAC3 => "E-AC-3",
+        MP2 => "MP2",
         MP3 => "MP3",
         other => return other.to_string(),
     };
@@ -59,11 +65,17 @@ pub fn name(codec: Codec) -> String {
 }
 
 /// How long each frame of an audio track is, in the track's timescale, where
-/// its configuration fixes it; `None` for video and for codecs not known here.
+/// its configuration fixes it; `None` for video, for Opus, whose packets differ,
+/// and for codecs not known here.
 #[must_use]
 pub fn frame_duration(track: &Track) -> Option<u32> {
     match track.codec {
         AAC => Some(aac::Config::parse(&track.config).ok()?.frame_duration()),
+        AC3 | EAC3 => Some(ac3::FRAME_DURATION),
+        MP2 | MP3 => {
+            let audio = track.audio()?;
+            Some(mpeg_audio::frame_duration(track.codec, audio.sample_rate))
+        }
         _ => None,
     }
 }
@@ -75,7 +87,7 @@ pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         AVC => avc::is_keyframe(payload),
         HEVC => hevc::is_keyframe(payload),
-        AAC => true,
+        AAC | AC3 | EAC3 | MP2 | MP3 | OPUS => true,
         _ => false,
     }
 }

@@ -29,7 +29,7 @@ use crate::codec::{aac, avc};
 use crate::flv::{Demuxer, amf0, file};
 use crate::{SourceItem, codec, fmp4};
 
-pub use framers::adts;
+pub use framers::{ac3, adts, latm, mpeg_audio, opus};
 pub use hevc::{hevc_access_unit, hevc_config};
 pub use request::request;
 pub use streams::{publish, segmenter};

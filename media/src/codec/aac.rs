@@ -1,5 +1,5 @@
 //! AAC: the AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1). How MPEG-TS
-//! frames it is beside: `aac/adts.rs`.
+//! frames it is beside: `aac/adts.rs` and `aac/latm.rs`.
 
 use bytes::Bytes;
 use rillcast_core::{AudioParams, MediaParams, Timescale, Track, TrackId};
@@ -8,6 +8,7 @@ use super::AAC;
 use super::bits::BitReader;
 
 pub(in crate::codec) mod adts;
+pub(in crate::codec) mod latm;
 
 /// What an AudioSpecificConfig says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 use rillcast_core::{Track, TrackId};
 
-use super::aac;
+use super::{aac, ac3, mpeg_audio, opus};
 
 /// Cuts one elementary stream of audio into access units.
 pub struct Framer {
@@ -58,6 +58,32 @@ impl Framer {
     #[must_use]
     pub fn adts() -> Self {
         Self::new(aac::adts::Adts::default())
+    }
+
+    /// AAC in LATM, in frames of LOAS (ISO/IEC 14496-3, section 1.7.2).
+    #[must_use]
+    pub fn latm() -> Self {
+        Self::new(aac::latm::Latm::default())
+    }
+
+    /// AC-3 and Enhanced AC-3 (ETSI TS 102 366): what it is, the frames say.
+    #[must_use]
+    pub fn ac3() -> Self {
+        Self::new(ac3::Ac3::default())
+    }
+
+    /// MPEG-1 and MPEG-2 audio, layers II and III: what it is, the frames say.
+    #[must_use]
+    pub fn mpeg_audio() -> Self {
+        Self::new(mpeg_audio::MpegAudio::default())
+    }
+
+    /// Opus behind control headers, with the `channel_config_code` of its
+    /// descriptor if there is one. `None` for a code that is not known here.
+    #[must_use]
+    pub fn opus(channel_config_code: Option<u8>) -> Option<Self> {
+        let config = opus::Config::of_channel_code(channel_config_code)?;
+        Some(Self::new(opus::Opus::new(config)))
     }
 
     fn new(syntax: impl Syntax + 'static) -> Self {

@@ -10,6 +10,26 @@ pub fn adts(data: &[u8]) {
     framer(Framer::adts, data);
 }
 
+/// AAC in LATM.
+pub fn latm(data: &[u8]) {
+    framer(Framer::latm, data);
+}
+
+/// AC-3 and Enhanced AC-3.
+pub fn ac3(data: &[u8]) {
+    framer(Framer::ac3, data);
+}
+
+/// MPEG audio, layers II and III.
+pub fn mpeg_audio(data: &[u8]) {
+    framer(Framer::mpeg_audio, data);
+}
+
+/// Opus behind control headers.
+pub fn opus(data: &[u8]) {
+    framer(|| Framer::opus(None).expect("two channels are known"), data);
+}
+
 /// The first byte says how long the pieces are, and how often one is lost.
 fn framer(new: impl Fn() -> Framer, data: &[u8]) {
     let Some((choice, stream)) = data.split_first() else {

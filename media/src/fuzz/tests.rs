@@ -13,6 +13,7 @@ fn corpora_and_findings_are_survived() {
         "media",
         &[
             ("aac_config", aac_config),
+            ("ac3", ac3),
             ("adts", adts),
             ("amf0", amf0),
             ("avc_access_unit", avc_access_unit),
@@ -21,6 +22,9 @@ fn corpora_and_findings_are_survived() {
             ("flv_file", flv_file),
             ("hevc_access_unit", hevc_access_unit),
             ("hevc_config", hevc_config),
+            ("latm", latm),
+            ("mpeg_audio", mpeg_audio),
+            ("opus", opus),
             ("publish", publish),
             ("request", request),
             ("segmenter", segmenter),
