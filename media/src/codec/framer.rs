@@ -32,6 +32,8 @@ pub struct Framer {
     locked: Option<u64>,
     /// The kind of the last frame, whatever happened since.
     known: Option<u64>,
+    /// The length of the last frame.
+    last_len: usize,
     ready: VecDeque<AudioUnit>,
     dropped: u64,
 }
@@ -93,6 +95,7 @@ impl Framer {
             begin: 0,
             locked: None,
             known: None,
+            last_len: 0,
             ready: VecDeque::new(),
             dropped: 0,
         }
@@ -112,6 +115,11 @@ impl Framer {
     /// the frame that they cut short is dropped.
     pub fn lost(&mut self) {
         while self.cut() {}
+        // What looked like the start of a frame and was not hides none behind it.
+        while self.locked.is_none() && !self.buffer.is_empty() {
+            self.skip(1);
+            while self.cut() {}
+        }
         if self.syntax.lost() || !self.buffer.is_empty() {
             self.skip(self.buffer.len());
         }
@@ -149,8 +157,12 @@ impl Framer {
                 return !self.buffer.is_empty();
             }
         };
+        if let Some(at) = self.hidden(len, kind) {
+            self.skip(at);
+            return true;
+        }
         let Some((frame, rest)) = self.buffer.split_at_checked(len) else {
-            return false;
+            return self.find_known(kind);
         };
         let expected = self.locked == Some(kind)
             || (self.syntax.is_telling() && self.locked.or(self.known) == Some(kind));
@@ -173,8 +185,44 @@ impl Framer {
         }
         self.locked = Some(kind);
         self.known = Some(kind);
+        self.last_len = len;
         self.advance(len);
         true
+    }
+
+    /// Where frames of the known kind stand within one that claims to be much
+    /// longer than the last: its length is damaged. Two in a row are believed.
+    fn hidden(&self, len: usize, kind: u64) -> Option<usize> {
+        if self.locked != Some(kind) || !self.syntax.is_telling() || len <= 2 * self.last_len {
+            return None;
+        }
+        let known = |at: usize| match self.syntax.probe(self.buffer.get(at..)?) {
+            Probe::Frame { len, kind: found } if found == kind => Some(at + len),
+            _ => None,
+        };
+        (1..len.min(self.buffer.len())).find(|at| known(*at).and_then(known).is_some())
+    }
+
+    /// Behind damage, what looks like a long frame of another kind is not
+    /// waited for where a frame of the known kind begins behind it.
+    fn find_known(&mut self, kind: u64) -> bool {
+        let Some(known) = self.known.filter(|known| *known != kind) else {
+            return false;
+        };
+        if self.locked.is_some() || !self.syntax.is_telling() {
+            return false;
+        }
+        let is_known = |at: &usize| {
+            let rest = self.buffer.get(*at..).unwrap_or_default();
+            matches!(self.syntax.probe(rest), Probe::Frame { kind, .. } if kind == known)
+        };
+        match (1..self.buffer.len()).find(is_known) {
+            Some(at) => {
+                self.skip(at);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Leaves bytes out that are no frame. They count as one, however many.
