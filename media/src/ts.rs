@@ -19,6 +19,7 @@ mod sync;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod times;
 mod video;
 
 use std::collections::VecDeque;
@@ -112,9 +113,10 @@ impl Demuxer {
     /// Continuity counters show losses of up to fifteen packets of a track by
     /// themselves. After longer ones they can stand as if nothing were missing.
     pub fn packets_lost(&mut self, payloads: u32) {
-        self.sync.broken();
-        if payloads.saturating_mul(PACKETS_IN_PAYLOAD) >= COUNTER_CYCLE {
-            self.program.doubt();
+        if payloads > 0 {
+            self.sync.broken();
+            let many = payloads.saturating_mul(PACKETS_IN_PAYLOAD) >= COUNTER_CYCLE;
+            self.program.lost(many);
         }
     }
 

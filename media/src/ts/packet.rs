@@ -71,7 +71,8 @@ fn stuffing(field: &[u8]) -> Option<bool> {
         return Some(true);
     };
     if flags & 0x1f == 0 {
-        return Some(!rest.is_empty());
+        // One that says nothing at all only fills.
+        return Some(*flags == 0 || !rest.is_empty());
     }
     let mut at = 0;
     for (flag, size) in [(0x10, 6), (0x08, 6), (0x04, 1)] {
@@ -98,6 +99,8 @@ pub(super) struct Continuity {
     missing: u16,
     /// So much was lost that the counter may have gone round.
     doubtful: bool,
+    /// What the counter should have been where the last packet had another.
+    expected: Option<u8>,
 }
 
 /// How a packet follows the one before it on its PID.
@@ -111,6 +114,9 @@ pub(super) enum Arrival {
     Late,
     /// So many are missing before it, to the multiple of sixteen.
     Gap(u8),
+    /// None is missing: the last one was another stream's, or its counter was
+    /// damaged.
+    Return,
     /// The counter starts anew here, as `discontinuity_indicator` says.
     Restart,
 }
@@ -120,9 +126,11 @@ pub(super) enum Arrival {
 const LATE: u8 = 8;
 
 impl Continuity {
-    /// So many packets are missing that the counter does not show how many.
-    pub(super) const fn doubt(&mut self) {
-        self.doubtful = self.last.is_some();
+    /// Packets are missing here, and none of them will come late. If `many`,
+    /// so many that the counter may not show it.
+    pub(super) const fn lost(&mut self, many: bool) {
+        self.missing = 0;
+        self.doubtful |= many && self.last.is_some();
     }
 
     pub(super) fn check(&mut self, packet: &Packet<'_>) -> Arrival {
@@ -138,6 +146,7 @@ impl Continuity {
         let print = print(payload);
         let repeated = std::mem::replace(&mut self.print, print) == print;
         let doubtful = std::mem::take(&mut self.doubtful);
+        let expected = self.expected.take();
         let Some(last) = self.last else {
             self.last = Some(packet.counter);
             return Arrival::Next;
@@ -147,11 +156,20 @@ impl Continuity {
             1 if !doubtful => Arrival::Next,
             0 if repeated && !doubtful => return Arrival::Repeat,
             _ if packet.discontinuity => Arrival::Restart,
+            _ if !doubtful && expected.is_some_and(|next| returns(next, packet.counter)) => {
+                self.last = Some(packet.counter);
+                self.missing = 0;
+                return Arrival::Return;
+            }
             _ if 16 - step <= LATE && self.missing >> packet.counter & 1 == 1 => {
                 self.missing &= !(1 << packet.counter);
                 return Arrival::Late;
             }
-            _ => Arrival::Gap(step.wrapping_sub(1) & 0x0f),
+            _ => {
+                // One packet that stands behind its successor is late.
+                self.expected = (step > 2).then_some((last + 1) & 0x0f);
+                Arrival::Gap(step.wrapping_sub(1) & 0x0f)
+            }
         };
         self.last = Some(packet.counter);
         if arrival == Arrival::Restart {
@@ -166,6 +184,12 @@ impl Continuity {
         }
         arrival
     }
+}
+
+/// Whether a counter goes on where `next` was expected: behind another
+/// stream's packet, or behind one whose own counter was damaged.
+const fn returns(next: u8, counter: u8) -> bool {
+    counter.wrapping_sub(next) & 0x0f < 2
 }
 
 fn print(payload: &[u8]) -> u64 {

@@ -26,8 +26,10 @@ pub(super) enum Parsed {
     Header(Header),
     /// The header goes on in the next transport packet.
     More,
-    /// No PES packet, or none with an elementary stream in it.
-    No,
+    /// A PES packet that has neither audio nor video.
+    Other,
+    /// No PES packet.
+    Broken,
 }
 
 /// No header is longer: nine bytes and what one byte can count.
@@ -38,14 +40,17 @@ impl Header {
         const CODE: [u8; 3] = [0, 0, 1];
         let begin = bytes.get(..CODE.len()).unwrap_or(bytes);
         if !CODE.starts_with(begin) {
-            return Parsed::No;
+            return Parsed::Broken;
         }
         let Some((fixed, rest)) = bytes.split_first_chunk::<9>() else {
             return Parsed::More;
         };
         let [_, _, _, stream_id, length_a, length_b, flags, times, size] = *fixed;
-        if !carries(stream_id) || flags & 0xc0 != 0x80 {
-            return Parsed::No;
+        if !carries(stream_id) {
+            return Parsed::Other;
+        }
+        if flags & 0xc0 != 0x80 {
+            return Parsed::Broken;
         }
         let size = usize::from(size);
         let Some(fields) = rest.get(..size) else {
@@ -55,7 +60,7 @@ impl Header {
         let payload = match length {
             0 => None,
             _ => match length.checked_sub(3 + size) {
-                None => return Parsed::No,
+                None => return Parsed::Broken,
                 some => some,
             },
         };

@@ -82,6 +82,10 @@ const SDT_PID: u16 = 0x11;
 /// Programs whose maps are looked at until one with media is found. Those of a
 /// broadcast multiplex are some ten.
 const MAX_MAPS: usize = 16;
+/// So many packets that look encrypted may be damaged ones.
+const FEW: u64 = 100;
+/// `stream_type` of what only descriptors explain.
+const PRIVATE: u8 = 6;
 const MAX_VIDEO: usize = 4;
 const MAX_AUDIO: usize = 16;
 /// Ids that are given out in all: a map that changes again and again does not
@@ -114,7 +118,7 @@ impl Program {
             Target::Stream(index) => {
                 if let Some(stream) = self.streams.get_mut(usize::from(index)) {
                     stream.packet(packet, cx);
-                    if packet.scrambled {
+                    if packet.scrambled && cx.counts.scrambled > FEW {
                         self.complaints.add(Complaint::Scrambled(packet.pid));
                     }
                 }
@@ -145,16 +149,16 @@ impl Program {
         }
     }
 
-    /// So much is missing that counters do not show what.
-    pub(super) fn doubt(&mut self) {
+    /// Packets are missing here; if `many`, counters may not show it.
+    pub(super) fn lost(&mut self, many: bool) {
         for psi in [&mut self.pat, &mut self.sdt]
             .into_iter()
             .chain(self.maps.iter_mut().map(|map| &mut map.psi))
         {
-            psi.continuity.doubt();
+            psi.continuity.lost(many);
         }
         for stream in &mut self.streams {
-            stream.doubt();
+            stream.lost(many);
         }
     }
 
@@ -292,9 +296,14 @@ impl Program {
         let changed = !fresh.is_empty() || !self.streams.is_empty();
         for stream in &mut self.streams {
             stream.leave(cx);
-            if let Some(known) = self.tracks.get_mut(usize::from(stream.id.0)) {
-                known.free = true;
-            }
+        }
+        for id in self
+            .streams
+            .iter()
+            .map(|stream| stream.id)
+            .collect::<Vec<_>>()
+        {
+            self.free(id);
         }
         // The first video track is the primary one.
         fresh.sort_by_key(|entry| !entry.format.is_video());
@@ -303,14 +312,20 @@ impl Program {
                 self.complaints.add(Complaint::TooMany);
                 continue;
             };
-            kept.extend(Stream::new(entry, id));
+            let pid = entry.pid;
+            match Stream::new(entry, id) {
+                Some(stream) => kept.push(stream),
+                None => {
+                    // Opus with channels that its descriptor does not explain.
+                    self.complaints.add(Complaint::Unsupported(pid, PRIVATE));
+                    self.free(id);
+                }
+            }
         }
         kept.sort_by_key(|stream| stream.id);
         self.streams = kept;
         if changed {
-            // HEVC is divided into access units, but has no configuration yet.
-            let shown = |stream: &&Stream| stream.entry.format != Format::Hevc;
-            let kinds = self.streams.iter().filter(shown).map(|stream| {
+            let kinds = self.streams.iter().map(|stream| {
                 if stream.entry.format.is_video() {
                     MediaKind::Video
                 } else {
@@ -318,6 +333,12 @@ impl Program {
                 }
             });
             cx.items.push_back(SourceItem::Announce(kinds.collect()));
+        }
+    }
+
+    fn free(&mut self, id: TrackId) {
+        if let Some(known) = self.tracks.get_mut(usize::from(id.0)) {
+            known.free = true;
         }
     }
 
@@ -379,6 +400,7 @@ impl Psi {
                 cx.counts.late += 1;
                 return Vec::new();
             }
+            Arrival::Return => self.sections.lost(),
             Arrival::Gap(lost) => {
                 cx.counts.lost += u64::from(lost.max(1));
                 self.sections.lost();

@@ -6,11 +6,13 @@ use std::time::Instant;
 use rillcast_core::{Track, TrackId};
 
 use super::Counts;
-use super::audio::{self, Audio, Framer};
+use super::audio::{self, Audio};
 use super::packet::{Arrival, Continuity, Packet};
 use super::pes::{self, Header, MAX_HEADER, Parsed, between};
 use super::tables::{Entry, Format};
+use super::times::Times;
 use super::video::{self, Video};
+use crate::codec::framer::Framer;
 use crate::source::{SourceClock, SourceFrame, SourceItem};
 
 /// A stream that is carried.
@@ -21,6 +23,7 @@ pub(super) struct Stream {
     continuity: Continuity,
     pes: Pes,
     codec: Codec,
+    times: Times,
     /// The track as it was described last.
     track: Option<Track>,
 }
@@ -28,7 +31,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 enum Codec {
     Video(Box<Video>),
-    Audio(Audio),
+    Audio(Box<Audio>),
 }
 
 /// Where in a PES packet the stream is.
@@ -52,11 +55,18 @@ pub(super) struct Context<'a> {
 impl Stream {
     /// `None` if the format is not carried.
     pub(super) fn new(entry: Entry, id: TrackId) -> Option<Self> {
+        let framer = match entry.format {
+            Format::AacAdts => Some(Framer::adts()),
+            Format::AacLatm => Some(Framer::latm()),
+            Format::Ac3 | Format::Eac3 => Some(Framer::ac3()),
+            Format::MpegAudio => Some(Framer::mpeg_audio()),
+            Format::Opus(channels) => Framer::opus(channels),
+            Format::H264 | Format::Hevc | Format::Unsupported(_) | Format::Data => None,
+        };
         let codec = match entry.format {
             Format::H264 => Codec::Video(Box::new(Video::h264(id))),
             Format::Hevc => Codec::Video(Box::new(Video::hevc(id))),
-            Format::AacAdts => Codec::Audio(Audio::new(Framer::adts(), id)),
-            _ => return None,
+            _ => Codec::Audio(Box::new(Audio::new(framer?, id))),
         };
         Some(Self {
             entry,
@@ -64,13 +74,14 @@ impl Stream {
             continuity: Continuity::default(),
             pes: Pes::Outside,
             codec,
+            times: Times::default(),
             track: None,
         })
     }
 
-    /// So much is missing that counters do not show what.
-    pub(super) const fn doubt(&mut self) {
-        self.continuity.doubt();
+    /// Packets are missing here; if `many`, counters may not show it.
+    pub(super) const fn lost(&mut self, many: bool) {
+        self.continuity.lost(many);
     }
 
     pub(super) fn packet(&mut self, packet: &Packet<'_>, cx: &mut Context<'_>) {
@@ -84,6 +95,12 @@ impl Stream {
                 cx.counts.late += 1;
                 return;
             }
+            Arrival::Return => {
+                self.lose(0, cx);
+                if let Codec::Audio(audio) = &mut self.codec {
+                    audio.lost_nothing();
+                }
+            }
             Arrival::Gap(lost) => {
                 cx.counts.lost += u64::from(lost.max(1));
                 self.lose(u32::from(lost), cx);
@@ -94,6 +111,7 @@ impl Stream {
                     self.finish(cx);
                 } else {
                     self.lose(0, cx);
+                    self.times.restart(cx.items);
                 }
             }
         }
@@ -103,7 +121,6 @@ impl Stream {
         if packet.scrambled {
             cx.counts.scrambled += 1;
             self.lose(1, cx);
-            self.pes = Pes::Outside;
             return;
         }
         if packet.starts || self.looks_like_start(payload) {
@@ -126,12 +143,14 @@ impl Stream {
                 video.finish(counts, &mut |output| sink.video(output));
             }
         });
+        self.times.restart(cx.items);
         self.pes = Pes::Outside;
     }
 
     /// The program has this stream no longer.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>) {
         self.lose(0, cx);
+        self.times.restart(cx.items);
     }
 
     /// The map names this language now.
@@ -150,12 +169,12 @@ impl Stream {
     fn lose(&mut self, packets: u32, cx: &mut Context<'_>) {
         self.with_codec(cx, |codec, counts, sink| match codec {
             Codec::Video(video) => video.lose(counts, &mut |output| sink.video(output)),
-            Codec::Audio(audio) => audio.lose(packets.saturating_mul(PAYLOAD), counts),
+            Codec::Audio(audio) => audio.lose(packets.saturating_mul(PAYLOAD)),
         });
         self.pes = match self.pes {
-            // The length counts from a beginning that may have been lost too.
-            Pes::Body(_) => Pes::Body(None),
-            _ => Pes::Outside,
+            Pes::Outside => Pes::Outside,
+            // What comes may be of a packet whose beginning was lost.
+            Pes::Header(_) | Pes::Body(_) => Pes::Body(None),
         };
     }
 
@@ -173,11 +192,16 @@ impl Stream {
         match Header::parse(payload) {
             Parsed::Header(header) => self.opened(header, payload, cx),
             Parsed::More => self.pes = Pes::Header(payload.to_vec()),
-            Parsed::No => {
-                // Another kind of packet, or one that is damaged.
+            Parsed::Other => self.pes = Pes::Outside,
+            Parsed::Broken => {
+                // What stands behind the header is found by its codec, where
+                // there are several frames. Where nothing is known yet, a
+                // beginning is waited for.
                 cx.counts.broken_headers += 1;
                 self.lose(0, cx);
-                self.pes = Pes::Outside;
+                if matches!(self.pes, Pes::Body(_)) {
+                    self.push(payload, cx);
+                }
             }
         }
     }
@@ -185,14 +209,16 @@ impl Stream {
     fn opened(&mut self, header: Header, bytes: &[u8], cx: &mut Context<'_>) {
         if header.scrambled {
             cx.counts.scrambled += 1;
-            self.lose(1, cx);
+            self.lose(0, cx);
             self.pes = Pes::Outside;
             return;
         }
-        match &mut self.codec {
-            Codec::Video(video) => video.begin(header.stamp),
+        self.with_codec(cx, |codec, counts, sink| match codec {
+            Codec::Video(video) => {
+                video.begin(header.stamp, counts, &mut |output| sink.video(output));
+            }
             Codec::Audio(audio) => audio.begin(header.stamp),
-        }
+        });
         self.pes = Pes::Body(header.payload);
         self.go_on(bytes.get(header.size..).unwrap_or_default(), cx);
     }
@@ -214,10 +240,13 @@ impl Stream {
                 let taken = payload.len().min(*left);
                 *left -= taken;
                 let last = *left == 0;
-                self.push(payload.get(..taken).unwrap_or_default(), cx);
+                let (now, more) = payload.split_at_checked(taken).unwrap_or_default();
+                self.push(now, cx);
                 if last {
-                    self.pes = Pes::Outside;
+                    // More comes only if the length was damaged.
+                    self.pes = Pes::Body(None);
                     self.ended(cx);
+                    self.push(more, cx);
                 }
             }
         }
@@ -252,6 +281,7 @@ impl Stream {
             id: self.id,
             language: self.entry.language.as_ref(),
             track: &mut self.track,
+            times: &mut self.times,
             items: cx.items,
         };
         run(&mut self.codec, cx.counts, &mut sink);
@@ -263,6 +293,7 @@ struct Sink<'a> {
     id: TrackId,
     language: Option<&'a String>,
     track: &'a mut Option<Track>,
+    times: &'a mut Times,
     items: &'a mut VecDeque<SourceItem>,
 }
 
@@ -278,7 +309,7 @@ impl Sink<'_> {
             video::Output::Track(track) => self.track(track),
             video::Output::Unit(unit) => {
                 let cts = between(unit.stamp.dts, unit.stamp.pts);
-                self.items.push_back(SourceItem::Frame(SourceFrame {
+                let frame = SourceFrame {
                     track: self.id,
                     dts: unit.stamp.dts,
                     cts: i32::try_from(cts).unwrap_or(0),
@@ -287,7 +318,8 @@ impl Sink<'_> {
                     keyframe: unit.keyframe,
                     payload: unit.payload,
                     received: unit.received,
-                }));
+                };
+                self.times.push(frame, unit.own_time, self.items);
             }
         }
     }
@@ -295,16 +327,19 @@ impl Sink<'_> {
     fn audio(&mut self, output: audio::Output) {
         match output {
             audio::Output::Track(track) => self.track(track),
-            audio::Output::Unit(unit) => self.items.push_back(SourceItem::Frame(SourceFrame {
-                track: self.id,
-                dts: unit.pts,
-                cts: 0,
-                clock: SourceClock::MPEG,
-                duration: unit.samples,
-                keyframe: true,
-                payload: unit.payload,
-                received: unit.received,
-            })),
+            audio::Output::Unit(unit) => {
+                let frame = SourceFrame {
+                    track: self.id,
+                    dts: unit.pts,
+                    cts: 0,
+                    clock: SourceClock::MPEG,
+                    duration: unit.samples,
+                    keyframe: true,
+                    payload: unit.payload,
+                    received: unit.received,
+                };
+                self.times.push(frame, unit.own_time, self.items);
+            }
         }
     }
 }

@@ -89,6 +89,7 @@ impl Format {
     pub(super) const fn unsupported_name(stream_type: u8) -> &'static str {
         match stream_type {
             0x01 => "MPEG-1 video",
+            0x06 => "a private format",
             0x02 => "MPEG-2 video",
             0x10 => "MPEG-4 part 2 video",
             0x1c => "MPEG-4 audio without a transport syntax",

@@ -19,7 +19,7 @@ use super::Counts;
 use super::pes::Stamp;
 use crate::codec::avc::Slice;
 use crate::payload::compact;
-use avc::{Configured, LOOK};
+use avc::LOOK;
 use clock::Clock;
 use ends::Ends;
 
@@ -79,6 +79,8 @@ pub(super) struct Unit {
     pub(super) payload: Bytes,
     pub(super) keyframe: bool,
     pub(super) stamp: Stamp,
+    /// The times stood in the stream.
+    pub(super) own_time: bool,
     /// When its last byte came.
     pub(super) received: Instant,
 }
@@ -111,6 +113,9 @@ pub(super) struct Video {
     buffer: BytesMut,
     /// The NAL unit in progress.
     nal: Option<Nal>,
+    /// Bytes since a PES packet began, up to its first start code; `None`
+    /// where they may belong to the NAL unit before.
+    astray: Option<usize>,
     /// What is known of the access unit in progress; `None` before its first
     /// NAL unit.
     unit: Option<Progress>,
@@ -125,6 +130,9 @@ pub(super) struct Video {
     /// Undamaged access units have come without times of their own.
     untimed: bool,
 }
+
+/// More bytes before a start code are no damage but a NAL unit that goes on.
+const MAX_ASTRAY: usize = 16;
 
 /// Marks that are kept: a NAL unit is looked at when [`LOOK`] bytes are there,
 /// and so many PES packets can hardly begin meanwhile.
@@ -161,7 +169,7 @@ impl Video {
     }
 
     pub(super) fn hevc(id: TrackId) -> Self {
-        Self::new(Codec::Hevc, id)
+        Self::new(Codec::Hevc(Box::default()), id)
     }
 
     fn new(codec: Codec, id: TrackId) -> Self {
@@ -172,6 +180,7 @@ impl Video {
             zeros: 0,
             buffer: BytesMut::new(),
             nal: None,
+            astray: None,
             unit: None,
             marks: [None; MARKS],
             clock: Clock::default(),
@@ -184,7 +193,17 @@ impl Video {
     }
 
     /// A PES packet begins.
-    pub(super) fn begin(&mut self, stamp: Option<Stamp>) {
+    pub(super) fn begin(
+        &mut self,
+        stamp: Option<Stamp>,
+        counts: &mut Counts,
+        out: &mut impl FnMut(Output),
+    ) {
+        if self.ends.complete() {
+            // Damaged bytes before the start code belong to no NAL unit.
+            self.end_nal(counts, out);
+            self.astray = Some(0);
+        }
         self.marks.rotate_right(1);
         let [newest, ..] = &mut self.marks;
         *newest = Some(Mark {
@@ -275,12 +294,14 @@ impl Video {
 
     fn reset(&mut self) {
         self.nal = None;
+        self.astray = None;
         self.unit = None;
         self.zeros = 0;
         self.buffer.clear();
     }
 
     fn begin_nal(&mut self, position: u64) {
+        self.astray = None;
         self.nal = Some(Nal {
             at: self.buffer.len(),
             position,
@@ -295,7 +316,13 @@ impl Video {
 
     /// Adds bytes to the NAL unit in progress.
     fn copy(&mut self, bytes: &[u8], counts: &mut Counts, out: &mut impl FnMut(Output)) {
-        let Some(nal) = self.nal else { return };
+        let Some(nal) = self.nal else {
+            if let (Some(astray), Some(unit)) = (&mut self.astray, &mut self.unit) {
+                *astray += bytes.len();
+                unit.damaged |= *astray > MAX_ASTRAY;
+            }
+            return;
+        };
         if self.buffer.len() + bytes.len() > MAX_UNIT {
             counts.oversized_units += 1;
             self.reset();
@@ -483,6 +510,7 @@ impl Video {
             payload,
             keyframe: unit.keyframe,
             stamp,
+            own_time: unit.stamp.is_some(),
             received,
         }));
     }
@@ -503,7 +531,7 @@ impl Role {
 #[derive(Debug)]
 enum Codec {
     Avc(Box<avc::Codec>),
-    Hevc,
+    Hevc(Box<hevc::Codec>),
 }
 
 impl Codec {
@@ -514,10 +542,11 @@ impl Codec {
                 let lone = progress.is_some_and(|unit| unit.lone_field);
                 codec.look(unit, before, lone)
             }
-            Self::Hevc => hevc::look(unit, progress.is_some_and(|unit| unit.picture)),
+            Self::Hevc(_) => hevc::look(unit, progress.is_some_and(|unit| unit.picture)),
         }
     }
 
+    /// A NAL unit is whole.
     fn ended(&mut self, unit: &[u8]) {
         if let Self::Avc(codec) = self {
             codec.ended(unit);
@@ -527,14 +556,26 @@ impl Codec {
     fn configure(&mut self, payload: &[u8], id: TrackId) -> Configured {
         match self {
             Self::Avc(codec) => codec.configure(payload, id),
-            Self::Hevc => Configured::None,
+            Self::Hevc(codec) => codec.configure(payload, id),
         }
     }
 
+    /// Ticks of 90 kHz from picture to picture, if the parameter sets say it.
     fn step(&self) -> Option<i64> {
-        match self {
-            Self::Avc(codec) => codec.step(),
-            Self::Hevc => None,
-        }
+        let rate = match self {
+            Self::Avc(codec) => codec.frame_rate(),
+            Self::Hevc(codec) => codec.frame_rate(),
+        };
+        rate.map(|rate| i64::from(rate.den) * 90_000 / i64::from(rate.num.max(1)))
     }
+}
+
+/// What an access unit's parameter sets made of the configuration.
+#[derive(Debug)]
+enum Configured {
+    /// There is none yet.
+    None,
+    /// It is as before.
+    Known,
+    New(Track),
 }

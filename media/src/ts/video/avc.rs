@@ -1,8 +1,8 @@
 //! H.264: what begins an access unit (ISO/IEC 14496-10, 7.4.1.2.3).
 
-use rillcast_core::{Track, TrackId};
+use rillcast_core::{FrameRate, TrackId};
 
-use super::{Look, Role};
+use super::{Configured, Look, Role};
 use crate::codec::avc::{self, Config, Slice, SliceReader};
 
 /// What is known of an H.264 stream.
@@ -10,16 +10,6 @@ use crate::codec::avc::{self, Config, Slice, SliceReader};
 pub(super) struct Codec {
     slices: SliceReader,
     config: Option<Config>,
-}
-
-/// What an access unit's parameter sets made of the configuration.
-#[derive(Debug)]
-pub(super) enum Configured {
-    /// There is none yet.
-    None,
-    /// It is as before.
-    Known,
-    New(Track),
 }
 
 impl Codec {
@@ -78,10 +68,8 @@ impl Codec {
         }
     }
 
-    /// Ticks of 90 kHz from picture to picture, if the parameter sets say it.
-    pub(super) fn step(&self) -> Option<i64> {
-        let rate = self.config.as_ref()?.sps().frame_rate?;
-        Some(i64::from(rate.den) * 90_000 / i64::from(rate.num.max(1)))
+    pub(super) fn frame_rate(&self) -> Option<FrameRate> {
+        self.config.as_ref()?.sps().frame_rate
     }
 }
 

@@ -1,6 +1,37 @@
 //! HEVC: what begins an access unit (ISO/IEC 23008-2, 7.4.2.4.4).
 
-use super::{Look, Role};
+use rillcast_core::{FrameRate, TrackId};
+
+use super::{Configured, Look, Role};
+use crate::codec::hevc::Config;
+
+/// What is known of an HEVC stream.
+#[derive(Debug, Default)]
+pub(super) struct Codec {
+    config: Option<Config>,
+}
+
+impl Codec {
+    pub(super) fn configure(&mut self, payload: &[u8], id: TrackId) -> Configured {
+        let changed = match &mut self.config {
+            // What is not understood here may still be to a decoder.
+            Some(config) => config.absorb(payload).unwrap_or(false),
+            none => {
+                *none = Config::gather(payload);
+                true
+            }
+        };
+        match &self.config {
+            None => Configured::None,
+            Some(config) if changed => Configured::New(config.track(id)),
+            Some(_) => Configured::Known,
+        }
+    }
+
+    pub(super) fn frame_rate(&self) -> Option<FrameRate> {
+        self.config.as_ref()?.sps().frame_rate
+    }
+}
 
 /// What a NAL unit is. `picture` says whether a picture is in progress.
 pub(super) fn look(unit: &[u8], picture: bool) -> Look {
