@@ -1,8 +1,24 @@
 //! DASH out, for rillcast.
 //!
-//! Renders a dynamic MPD from the same live window that HLS reads, so that both
-//! point at the same segment bytes.
+//! A manifest (`mpd`) is a pure function of the live window that `rillcast-media`
+//! cuts and of the Periods that were made of it (`timetable`). It is rendered once
+//! for all viewers (`sessions`) and answered below `/dash` (`handler`). The media
+//! bytes are those that HLS points at, below `/cmaf`.
 //!
-//! The crate has its place in the workspace and no plugin yet: the server links
-//! it as feature `dash` once it works.
+//! Serves ISO/IEC 23009-1 manifests with the live profile, and low latency by
+//! DASH-IF's guidelines. Link the crate with `use rillcast_egress_dash as _;`, or
+//! add [`Dash`] by hand.
 #![forbid(unsafe_code)]
+
+mod config;
+mod handler;
+mod mpd;
+mod plugin;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod timetable;
+mod xml;
+
+pub use config::Config;
+pub use plugin::Dash;

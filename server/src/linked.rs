@@ -3,6 +3,8 @@
 //! feature has its line here, and the lint in lib.rs refuses a build in which
 //! one was forgotten.
 
+#[cfg(feature = "dash")]
+use rillcast_egress_dash as _;
 #[cfg(feature = "hls")]
 use rillcast_egress_hls as _;
 #[cfg(feature = "rtmp")]

@@ -31,7 +31,8 @@ impl WallClock {
     }
 
     /// What the wall clock showed, or will have shown, at `moment`.
-    pub(super) fn date(&self, moment: Instant) -> SystemTime {
+    #[must_use]
+    pub fn date(&self, moment: Instant) -> SystemTime {
         let date = match moment.checked_duration_since(self.at) {
             Some(after) => self.wall.checked_add(after),
             None => self

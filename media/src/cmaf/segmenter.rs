@@ -268,6 +268,7 @@ impl Segmenter {
             state: self.state(),
             target_duration: self.target,
             anchor: self.anchor,
+            clock: self.clock,
             tracks: tracks.into_iter().map(|(_, view)| view).collect(),
             counters,
             memory: self.memory(),

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use rillcast_core::{FrameRate, StreamKey, Timescale, Track};
 
+use super::measure::WallClock;
+
 /// The live window of one stream life at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub target_duration: Duration,
     /// The wall clock at stream time zero: the session's anchor. It never moves.
     pub anchor: Option<SystemTime>,
+    /// The clock that dates arrivals, by which [`Snapshot::anchor`] was found.
+    pub clock: WallClock,
     /// The tracks that can be played, the primary one first, then video before
     /// audio, by number. Only grows within a session.
     pub tracks: Arc<[Arc<TrackWindow>]>,

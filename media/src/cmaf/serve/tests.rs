@@ -1,11 +1,13 @@
 //! What is found in windows made by hand. Whole requests, and real windows, are
 //! tested where the handler is mounted (egress-hls/tests).
 
+use std::time::SystemTime;
+
 use bytes::Bytes as Payload;
 use rillcast_core::{StreamKey, Timescale, Track, TrackId, VideoParams};
 
 use super::*;
-use crate::cmaf::{BitRate, Counters, Init, Part};
+use crate::cmaf::{BitRate, Counters, Init, Part, WallClock};
 use crate::codec;
 
 /// A part with one slice.
@@ -59,6 +61,7 @@ fn snapshot(open: Option<Arc<Segment>>, next: (u64, u32)) -> Snapshot {
         state: State::Live,
         target_duration: Duration::from_secs(1),
         anchor: None,
+        clock: WallClock::new(SystemTime::UNIX_EPOCH, Instant::now()),
         tracks: Arc::from([Arc::new(TrackWindow {
             track,
             name: "v0".into(),
