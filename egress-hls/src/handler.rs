@@ -3,6 +3,10 @@
 //! `index.m3u8` is the entry to a stream, `{session}/{track}.m3u8` the list of
 //! one track. The session stands in the URL, so that a player of a stream life
 //! that has ended never sees its media sequence start again.
+//!
+//! A low-latency player asks for the list as it will be with the next part
+//! (`_HLS_msn`, `_HLS_part`): such a request sleeps in the window's wake set
+//! until that part is cut (draft-pantos-hls-rfc8216bis section 6.2.5.2).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +16,15 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use rillcast_core::http::{Body, HttpHandler, HttpRequest, hold};
 use rillcast_core::{EgressContext, MediaKind, StreamHandle, StreamKey, Viewers};
 use rillcast_media::cmaf::{CmafConfig, Snapshot, State, Store, Window};
-use rillcast_media::delivery::{self, Verb, refuse, refuse_for_now};
+use rillcast_media::delivery::{self, NO_STORE, Verb, kept_for, refuse, refuse_for_now};
 
 use crate::Config;
-use crate::renders::Renders;
+use crate::playlist::query::{self, Reload};
+use crate::renders::{Form, Renders, Session};
 
 /// What answers below `/hls`. Clones share everything.
 #[derive(Clone)]
@@ -36,8 +41,15 @@ struct Inner {
 
 type Refusal = Box<Response<Body>>;
 
-/// What of a request for a playlist matters beside its path, and who sent it.
-type Asked<'r> = (Verb, &'r mut Parts, Option<SocketAddr>);
+/// What of a request for a media playlist matters beside its path, and who sent it.
+struct Asked<'r> {
+    verb: Verb,
+    head: &'r mut Parts,
+    peer: Option<SocketAddr>,
+    reload: Reload,
+    /// It waited for something that did not come.
+    in_vain: bool,
+}
 
 impl Handler {
     pub(crate) fn new(config: Config, store: Arc<Store>, cx: EgressContext) -> Self {
@@ -91,7 +103,26 @@ impl Inner {
         if matches!(snapshot.state, State::Refused(_)) {
             return None;
         }
-        self.listed(&window, &snapshot, track, (verb, head, *peer), now)
+        let reload = match head.uri.query() {
+            None => Reload::default(),
+            Some(query) => Reload::read(Some(query)).ok()?,
+        };
+        let session = self.session(&window);
+        if reload.until.is_some() && session.is_low_latency() {
+            let track = snapshot.track(track)?;
+            if !snapshot.is_ended() && !reload.is_there(track) {
+                return None;
+            }
+        }
+        let asked = Asked {
+            verb,
+            head,
+            peer: *peer,
+            reload,
+            in_vain: false,
+        };
+        let answer = self.listed(&session, &snapshot, track, asked, now);
+        answer.unwrap_or_else(|refusal| Some(*refusal))
     }
 
     async fn answer(&self, request: &mut HttpRequest) -> Result<Response<Body>, Refusal> {
@@ -109,7 +140,15 @@ impl Inner {
                 let track = file.strip_suffix(".m3u8");
                 let track = track.ok_or_else(|| missing("there are only playlists here"))?;
                 let key = key(app, name)?;
-                self.media(&key, session, track, (verb, head, *peer)).await
+                let reload = Reload::read(head.uri.query()).map_err(bad)?;
+                let asked = Asked {
+                    verb,
+                    head,
+                    peer: *peer,
+                    reload,
+                    in_vain: false,
+                };
+                self.media(&key, session, track, asked).await
             }
             _ => Err(missing("there is no such playlist")),
         }
@@ -133,9 +172,10 @@ impl Inner {
         .await?;
         let announced = handle.map(|handle| handle.metadata_snapshot().announced.clone());
         let snapshot = late_tracks(&window, snapshot, &announced.unwrap_or_default()).await;
-        let session = self.renders.session(&window, || self.viewers(&window));
-        let listing = session.listing(&snapshot);
-        let text = listing.multivariant(&snapshot, self.max_age(&snapshot));
+        let query = query::carried(head.uri.query().unwrap_or_default()).map_err(bad)?;
+        let listing = self.session(&window).listing(&snapshot);
+        let max_age = self.max_age(&snapshot);
+        let text = Session::multivariant(&listing, &snapshot, query.as_deref(), max_age);
         let text = text.ok_or_else(|| missing("there is nothing to play"))?;
         Ok(text.answer(verb, head))
     }
@@ -146,14 +186,13 @@ impl Inner {
         key: &StreamKey,
         session: &str,
         track: &str,
-        asked: Asked<'_>,
+        mut asked: Asked<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let window = self.store.find(key.as_str(), session, Instant::now());
         let window = window.ok_or_else(|| missing("no such session, or it is over"))?;
-        let known = |snapshot: &Snapshot| snapshot.track(track).is_some();
         // A track that a live session does not have may never come: its name is
         // known from a multivariant playlist, which lists only what is there.
-        if !known(&window.load()) {
+        if window.load().track(track).is_none() {
             return Err(missing("there is no such track"));
         }
         let snapshot = playable(&window, MEDIA_HOLD, |snapshot| {
@@ -161,7 +200,13 @@ impl Inner {
             track.is_some_and(|track| !track.listed().is_empty())
         })
         .await?;
-        self.listed(&window, &snapshot, track, asked, Instant::now())
+        let session = self.session(&window);
+        let snapshot = if session.is_low_latency() && asked.reload.until.is_some() {
+            reloaded(&window, snapshot, track, &mut asked).await?
+        } else {
+            snapshot
+        };
+        self.listed(&session, &snapshot, track, asked, Instant::now())?
             .ok_or_else(|| missing("there is nothing to play"))
     }
 
@@ -169,20 +214,73 @@ impl Inner {
     /// counted as a viewer.
     fn listed(
         &self,
-        window: &Arc<Window>,
+        session: &Session,
         snapshot: &Snapshot,
         track: &str,
-        (verb, head, peer): Asked<'_>,
+        asked: Asked<'_>,
         now: Instant,
-    ) -> Option<Response<Body>> {
-        let track = snapshot.track(track)?;
-        let session = self.renders.session(window, || self.viewers(window));
+    ) -> Result<Option<Response<Body>>, Refusal> {
+        let Asked {
+            verb,
+            head,
+            peer,
+            reload,
+            in_vain,
+        } = asked;
+        let Some(track) = snapshot.track(track) else {
+            return Ok(None);
+        };
+        let query = match head.uri.query() {
+            None => None,
+            Some(query) => query::carried(query).map_err(bad)?,
+        };
+        let query = query.as_deref();
+        let form = if reload.skip {
+            Form::Delta
+        } else {
+            Form::Whole
+        };
+        let max_age = self.max_age(snapshot);
         let listing = session.listing(snapshot);
-        let text = listing.media(snapshot, track, self.max_age(snapshot))?;
+        let Some(text) = session.media(&listing, snapshot, track, form, query, max_age) else {
+            return Ok(None);
+        };
         if !snapshot.is_ended() {
             note(&session.viewers, snapshot, head, peer, now);
         }
-        Some(text.answer(verb, head))
+        Ok(Some(if in_vain {
+            text.answer_kept(verb, head, &NO_STORE)
+        } else if reload.until.is_some() && session.is_low_latency() {
+            // It has what its URL asks for, and always will: whoever asks for
+            // more uses another one (section 6.2.5.2, appendix B.1).
+            text.answer_kept(verb, head, &kept_reload(snapshot))
+        } else {
+            text.answer(verb, head)
+        }))
+    }
+
+    /// The renders of the window's session.
+    fn session(&self, window: &Arc<Window>) -> Arc<Session> {
+        self.renders.session(window, || {
+            (self.viewers(window), self.hold_back(window.key()))
+        })
+    }
+
+    /// What is offered to low-latency players of that stream.
+    fn hold_back(&self, key: &StreamKey) -> Option<f64> {
+        let cx = self.cx.load();
+        let config = cx
+            .as_ref()
+            .map(|cx| cx.stream_settings::<Config>("hls", key));
+        match config {
+            Some(Ok(config)) => config.hold_back(),
+            // The section was checked at start, each override of it too.
+            Some(Err(error)) => {
+                tracing::error!(stream = %key, %error, "the settings of the stream cannot be read");
+                None
+            }
+            None => self.config.hold_back(),
+        }
     }
 
     /// The live stream of that key.
@@ -249,6 +347,42 @@ fn note(
     viewers.note((address, agent), now, stay);
 }
 
+/// The snapshot in which `track` has what a reload waits for, or that of the
+/// stream's end. The one of now if neither comes within three target durations:
+/// a player asks again, and one that got an error instead might give up on a
+/// publisher that comes back.
+async fn reloaded(
+    window: &Window,
+    snapshot: Arc<Snapshot>,
+    track: &str,
+    asked: &mut Asked<'_>,
+) -> Result<Arc<Snapshot>, Refusal> {
+    let reload = asked.reload;
+    let there = |snapshot: &Snapshot| {
+        let track = snapshot.track(track);
+        let live = matches!(snapshot.state, State::Live);
+        !live || track.is_none_or(|track| reload.is_there(track))
+    };
+    if there(&snapshot) {
+        return Ok(snapshot);
+    }
+    if snapshot
+        .track(track)
+        .is_some_and(|track| reload.is_far(track))
+    {
+        return Err(bad("_HLS_msn and _HLS_part are too far ahead"));
+    }
+    let limit = snapshot.target_duration * 3;
+    drop(snapshot);
+    let waited = hold(limit, window.watched().wait_for(there)).await;
+    asked.in_vain = waited.is_none();
+    let snapshot = waited.unwrap_or_else(|| window.load());
+    match snapshot.state {
+        State::Refused(refusal) => Err(missing(refusal.reason())),
+        _ => Ok(snapshot),
+    }
+}
+
 /// The first snapshot with something `listed`, held for up to `limit` while the
 /// stream lives.
 async fn playable(
@@ -300,6 +434,16 @@ async fn late_tracks(
     }
     let waited = hold(left, window.watched().wait_for(all_there)).await;
     waited.unwrap_or_else(|| window.load())
+}
+
+/// For how long caches may keep the answer to a reload that waits: no longer
+/// than any playlist.
+fn kept_reload(snapshot: &Snapshot) -> HeaderValue {
+    kept_for(u32::try_from(snapshot.target_duration.as_secs()).unwrap_or(1))
+}
+
+fn bad(why: &'static str) -> Refusal {
+    Box::new(refuse(StatusCode::BAD_REQUEST, why))
 }
 
 fn missing(why: &'static str) -> Refusal {

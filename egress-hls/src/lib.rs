@@ -7,7 +7,8 @@
 //! below `/cmaf` by the handler that all egresses share. `plugin` starts
 //! packaging with the publish and ties it all to a server.
 //!
-//! Serves RFC 8216 playlists of fragmented MP4. Link the crate with
+//! Serves RFC 8216 playlists of fragmented MP4, with the parts, blocking reloads,
+//! hints and delta updates of Low-Latency HLS (draft-pantos-hls-rfc8216bis). Link the crate with
 //! `use rillcast_egress_hls as _;`, or add [`Hls`] by hand.
 #![forbid(unsafe_code)]
 
@@ -18,5 +19,7 @@ mod plugin;
 mod renders;
 
 pub use config::Config;
-pub use playlist::law::{Parsed, ParsedSegment, Violation};
+pub use playlist::law::{
+    Parsed, ParsedControl, ParsedPart, ParsedReport, ParsedSegment, Violation,
+};
 pub use plugin::Hls;

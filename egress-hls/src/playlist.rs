@@ -3,11 +3,15 @@
 //! [`media`] is a track's list of segments, written by hand because m3u8-rs
 //! cannot say all that a live playlist needs (low latency most of all) and puts
 //! tags where they are not legal; [`multivariant`] is the entry to the stream,
-//! written by m3u8-rs; [`law`] checks what was written against RFC 8216.
+//! written by m3u8-rs; [`low_latency`] is what a media playlist says beside its
+//! segments to players that are less than one behind; [`query`] is what players
+//! say in the URLs of playlists; [`law`] checks what was written.
 
 pub(crate) mod law;
+pub(crate) mod low_latency;
 pub(crate) mod media;
 pub(crate) mod multivariant;
+pub(crate) mod query;
 
 #[cfg(test)]
 mod tests;
@@ -24,3 +28,8 @@ const VERSION: u8 = 6;
 
 /// EXT-X-VERSION of a playlist with EXT-X-GAP.
 const VERSION_WITH_GAP: u8 = 8;
+
+/// EXT-X-VERSION of all playlists of a low-latency session: delta updates need
+/// it (draft-pantos-hls-rfc8216bis section 8), and a version that came and went
+/// with them would be no use.
+const VERSION_LOW_LATENCY: u8 = 9;

@@ -21,6 +21,7 @@ pub struct Hls {
 impl Egress for Hls {
     const NAME: &'static str = "hls";
     const EXAMPLE: &'static str = Config::EXAMPLE;
+    const STREAM_KEYS: &'static [&'static str] = &["low_latency", "part_hold_back"];
     const SECTIONS: &'static [SharedSection] = &[cmaf::SECTION];
     type Config = Config;
 

@@ -24,7 +24,7 @@ use rillcast_core::http::{Body, Chunk};
 
 pub use etag::entity_tag;
 pub use range::ByteRange;
-pub use text::Text;
+pub use text::{Text, kept_for};
 
 use range::Asked;
 
@@ -248,7 +248,8 @@ const MOST_KEPT: usize = 48;
 /// A year, the longest that caches honour (RFC 9111 section 1.2.2), and no need to ask again.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// The value of Cache-Control with which nothing keeps a response.
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const ANY: HeaderValue = HeaderValue::from_static("*");

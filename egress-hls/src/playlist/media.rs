@@ -1,16 +1,19 @@
-//! Media playlists: one track's segments as RFC 8216 section 4.3 lists them.
+//! Media playlists: one track's segments as RFC 8216 section 4.3 lists them,
+//! and its parts as draft-pantos-hls-rfc8216bis does.
 //!
 //! [`MediaPlaylist::of`] takes what is listed out of a window, its `Display`
 //! writes it. Between the two stands plain data, so that the writer is tested
-//! on windows that no encoder would ever make.
+//! on windows that no encoder would ever make. What low latency adds to the head
+//! and the foot of a playlist is in [`super::low_latency`].
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rillcast_media::cmaf::{Snapshot, TrackWindow};
+use rillcast_media::cmaf::{Segment, Snapshot, TrackWindow};
 
-use super::{VERSION, VERSION_WITH_GAP};
+use super::low_latency::{LowLatency, Terms};
+use super::{VERSION, VERSION_LOW_LATENCY, VERSION_WITH_GAP};
 
 /// One track's playlist, before it is written.
 #[derive(Clone, Debug)]
@@ -24,6 +27,10 @@ pub(crate) struct MediaPlaylist {
     /// The segments, with consecutive numbers; EXT-X-MEDIA-SEQUENCE is the
     /// number of the first.
     pub(crate) entries: Vec<Entry>,
+    /// The first of them that are left out of a delta update.
+    pub(crate) skipped: usize,
+    /// What players need that are less than a segment behind.
+    pub(crate) low_latency: Option<LowLatency>,
     /// Whether nothing follows.
     pub(crate) ended: bool,
 }
@@ -44,12 +51,27 @@ pub(crate) struct Entry {
     pub(crate) gap: bool,
     /// When its presentation begins.
     pub(crate) date: Option<SystemTime>,
+    /// Its parts, if they are listed.
+    pub(crate) parts: Vec<Part>,
+    /// Whether all of it is there. Only the last entry may not be, and only
+    /// with low latency.
+    pub(crate) complete: bool,
+}
+
+/// One part of an [`Entry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Duration in ticks.
+    pub(crate) duration: u64,
+    /// Whether it begins with a keyframe.
+    pub(crate) independent: bool,
 }
 
 impl MediaPlaylist {
-    /// What is listed of one track of a window.
-    pub(crate) fn of(snapshot: &Snapshot, track: &TrackWindow) -> Self {
-        let entries = track.listed().iter().map(|segment| Entry {
+    /// What is listed of one track of a window, with parts if there are `terms`
+    /// for low latency.
+    pub(crate) fn of(snapshot: &Snapshot, track: &TrackWindow, terms: Option<&Terms>) -> Self {
+        let entry = |segment: &Segment| Entry {
             number: segment.number,
             duration: segment.duration,
             timescale: segment.timescale.hz(),
@@ -57,14 +79,66 @@ impl MediaPlaylist {
             config: segment.config,
             gap: segment.gap,
             date: snapshot.program_date_time(segment),
-        });
-        Self {
+            parts: Vec::new(),
+            complete: segment.complete,
+        };
+        let listed = track.listed();
+        let mut playlist = Self {
             target_duration: snapshot.target_duration.as_secs(),
             discontinuity_sequence: track.discontinuity_sequence(),
             base: base(&snapshot.key.url_path(), &snapshot.session, &track.name),
-            entries: entries.collect(),
+            entries: listed.iter().map(|segment| entry(segment)).collect(),
+            skipped: 0,
+            low_latency: None,
             ended: snapshot.is_ended(),
+        };
+        let Some(terms) = terms else {
+            return playlist;
+        };
+        playlist.low_latency = Some(LowLatency::of(snapshot, track, terms));
+        let open = track.open.as_ref().filter(|_| !playlist.ended);
+        playlist.entries.extend(open.map(|open| entry(open)));
+        // Parts are listed up to three target durations from the end.
+        let mut left = snapshot.target_duration * 3;
+        let segments = listed.iter().chain(open).rev();
+        for (entry, segment) in playlist.entries.iter_mut().rev().zip(segments) {
+            let parts = segment.parts.iter().map(|part| Part {
+                duration: part.duration,
+                independent: part.independent,
+            });
+            entry.parts = parts.collect();
+            left = left.saturating_sub(segment.length());
+            if left.is_zero() {
+                break;
+            }
         }
+        playlist
+    }
+
+    /// The same as a delta update: without the segments that are further from
+    /// the end than the skip boundary. `None` if there are none, or players were
+    /// not told of a boundary.
+    pub(crate) fn delta(&self) -> Option<Self> {
+        let boundary = self.low_latency.as_ref()?.skip_until?;
+        let mut kept = Duration::ZERO;
+        let mut complete = self.entries.iter().rev();
+        // An open segment may be thought of as behind the end or before it: both
+        // are right if it is not counted.
+        let skipped = loop {
+            let Some(entry) = complete.next() else {
+                break 0;
+            };
+            if kept >= boundary {
+                break complete.len() + 1;
+            }
+            if entry.complete {
+                kept += entry.length();
+            }
+        };
+        (skipped > 0).then(|| Self {
+            skipped,
+            ..self.clone()
+        })
     }
 }
 
@@ -77,16 +151,28 @@ fn base(key: &str, session: &str, track: &str) -> String {
 impl fmt::Display for MediaPlaylist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gaps = self.entries.iter().any(|entry| entry.gap);
-        let version = if gaps { VERSION_WITH_GAP } else { VERSION };
+        let version = match &self.low_latency {
+            Some(_) => VERSION_LOW_LATENCY,
+            None if gaps => VERSION_WITH_GAP,
+            None => VERSION,
+        };
         let sequence = self.entries.first().map_or(0, |entry| entry.number);
         writeln!(f, "#EXTM3U")?;
         writeln!(f, "#EXT-X-VERSION:{version}")?;
         writeln!(f, "#EXT-X-TARGETDURATION:{}", self.target_duration)?;
+        if let Some(low_latency) = &self.low_latency {
+            low_latency.write_head(f)?;
+        }
         writeln!(f, "#EXT-X-MEDIA-SEQUENCE:{sequence}")?;
         let discontinuities = self.discontinuity_sequence;
         writeln!(f, "#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}")?;
+        if self.skipped > 0 {
+            writeln!(f, "#EXT-X-SKIP:SKIPPED-SEGMENTS={}", self.skipped)?;
+        }
+        // Behind skipped segments the map is written again: it may have changed
+        // among them, and nobody must need to know.
         let mut map = None;
-        for entry in &self.entries {
+        for entry in self.entries.iter().skip(self.skipped) {
             if entry.discontinuity {
                 writeln!(f, "#EXT-X-DISCONTINUITY")?;
             }
@@ -98,6 +184,9 @@ impl fmt::Display for MediaPlaylist {
             }
             entry.write(&self.base, f)?;
         }
+        if let Some(low_latency) = self.low_latency.as_ref().filter(|_| !self.ended) {
+            low_latency.write_foot(&self.base, f)?;
+        }
         if self.ended {
             writeln!(f, "#EXT-X-ENDLIST")?;
         }
@@ -106,6 +195,11 @@ impl fmt::Display for MediaPlaylist {
 }
 
 impl Entry {
+    fn length(&self) -> Duration {
+        let nanos = u128::from(self.duration) * 1_000_000_000 / u128::from(self.timescale.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
     /// Everything that belongs to this segment alone.
     fn write(&self, base: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // On every segment: a reader that joins anywhere, or that sees a part of
@@ -117,15 +211,31 @@ impl Entry {
         if self.gap {
             writeln!(f, "#EXT-X-GAP")?;
         }
+        let number = self.number;
+        for (index, part) in self.parts.iter().enumerate() {
+            let seconds = Seconds(part.duration, self.timescale);
+            let independent = if part.independent {
+                ",INDEPENDENT=YES"
+            } else {
+                ""
+            };
+            writeln!(
+                f,
+                "#EXT-X-PART:DURATION={seconds},URI=\"{base}{number}.{index}.m4s\"{independent}"
+            )?;
+        }
+        if !self.complete {
+            return Ok(());
+        }
         let seconds = Seconds(self.duration, self.timescale);
-        writeln!(f, "#EXTINF:{seconds},\n{base}{}.m4s", self.number)
+        writeln!(f, "#EXTINF:{seconds},\n{base}{number}.m4s")
     }
 }
 
 /// Ticks of a timescale as decimal seconds: exact where six digits suffice, else
 /// rounded to the nearest microsecond. Never through floating point, in which
 /// half of the durations of 29.97 frames per second cannot be written.
-struct Seconds(u64, u32);
+pub(super) struct Seconds(pub(super) u64, pub(super) u32);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

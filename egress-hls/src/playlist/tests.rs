@@ -26,6 +26,8 @@ fn entry(number: u64, duration: u64) -> Entry {
         config: 0,
         gap: false,
         date: None,
+        parts: Vec::new(),
+        complete: true,
     }
 }
 
@@ -46,6 +48,8 @@ fn a_playlist_reads_as_the_specification_orders_it() {
         discontinuity_sequence: 3,
         base: BASE.to_owned(),
         entries: vec![first, second],
+        skipped: 0,
+        low_latency: None,
         ended: true,
     };
     let want = "#EXTM3U\n\
@@ -75,6 +79,8 @@ fn a_gap_is_said_and_raises_the_version() {
         discontinuity_sequence: 0,
         base: BASE.to_owned(),
         entries: vec![entry(0, 180_000), silent, entry(2, 180_000)],
+        skipped: 0,
+        low_latency: None,
         ended: false,
     };
     let parsed = Parsed::read(&playlist.to_string()).unwrap();
@@ -118,6 +124,8 @@ fn history(first: u64, timescale: u32, steps: &[Step]) -> Vec<MediaPlaylist> {
         discontinuity_sequence: 0,
         base: BASE.to_owned(),
         entries: Vec::new(),
+        skipped: 0,
+        low_latency: None,
         ended: false,
     };
     let (mut number, mut config, mut nanos) = (first, 0, 0_u64);

@@ -14,4 +14,5 @@ mod clip;
 mod delivery;
 mod ffmpeg;
 mod lives;
+mod low_latency;
 mod server;

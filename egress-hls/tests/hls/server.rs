@@ -185,6 +185,7 @@ impl Answer {
 
 /// `uri` as seen from `base`: RFC 3986 section 5.2 as far as playlists need it.
 pub(crate) fn resolve(base: &str, uri: &str) -> String {
+    let (base, _) = base.split_once('?').unwrap_or((base, ""));
     let mut parts: Vec<&str> = base.split('/').collect();
     parts.pop();
     for part in uri.split('/') {

@@ -267,6 +267,7 @@ impl Segmenter {
             session: Arc::clone(&self.session),
             state: self.state(),
             target_duration: self.target,
+            listing: self.config.window.0.max(self.target * 3),
             anchor: self.anchor,
             clock: self.clock,
             tracks: tracks.into_iter().map(|(_, view)| view).collect(),

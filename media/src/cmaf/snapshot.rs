@@ -29,6 +29,9 @@ pub struct Snapshot {
     /// The target duration: whole seconds, one for all tracks, fixed from the
     /// first moment that [`State`] is not `Waiting`; zero before.
     pub target_duration: Duration,
+    /// How much playlists list while memory allows: the window, or three target
+    /// durations if that is longer. As fixed as the target duration.
+    pub listing: Duration,
     /// The wall clock at stream time zero: the session's anchor. It never moves.
     pub anchor: Option<SystemTime>,
     /// The clock that dates arrivals, by which [`Snapshot::anchor`] was found.

@@ -38,14 +38,20 @@ impl Text {
     #[must_use]
     pub fn new(text: String, content_type: HeaderValue, max_age: u32) -> Self {
         let plain = Bytes::from(text);
-        let cache = HeaderValue::try_from(format!("public, max-age={max_age}"));
         Self {
             plain: Form::new(&plain, plain.clone(), ""),
             content_type,
-            // Digits are always legal.
-            cache: cache.unwrap_or(NO_STORE),
+            cache: kept_for(max_age),
             packed: OnceLock::new(),
         }
+    }
+
+    /// The same text for one client: it is not compressed, which costs more than
+    /// it saves where it serves nobody else.
+    #[must_use]
+    pub fn for_one(mut self) -> Self {
+        self.packed = OnceLock::from(None);
+        self
     }
 
     /// The text itself, uncompressed, in UTF-8.
@@ -60,6 +66,13 @@ impl Text {
     /// The map of the request's headers becomes that of the response.
     #[must_use]
     pub fn answer(&self, verb: Verb, head: &mut Parts) -> Response<Body> {
+        self.answer_kept(verb, head, &self.cache)
+    }
+
+    /// The same, for caches to keep for as long as `kept` says, a value of
+    /// Cache-Control: what a response is good for may depend on what was asked.
+    #[must_use]
+    pub fn answer_kept(&self, verb: Verb, head: &mut Parts, kept: &HeaderValue) -> Response<Body> {
         let packed = if encoding::takes_gzip(&head.headers) {
             self.packed()
         } else {
@@ -69,7 +82,7 @@ impl Text {
         let unchanged = etag::unchanged(&head.headers, form.tag.as_ref());
         let mut response = reply(StatusCode::OK, head);
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, self.cache.clone());
+        headers.insert(CACHE_CONTROL, kept.clone());
         headers.insert(VARY, BY_ENCODING);
         if let Some(tag) = &form.tag {
             headers.insert(ETAG, tag.clone());
@@ -98,6 +111,15 @@ impl Text {
         };
         self.packed.get_or_init(make).as_ref()
     }
+}
+
+/// The value of Cache-Control with which every cache may keep a response for so
+/// many seconds.
+#[must_use]
+pub fn kept_for(seconds: u32) -> HeaderValue {
+    let value = HeaderValue::try_from(format!("public, max-age={seconds}"));
+    // Digits are always legal.
+    value.unwrap_or(NO_STORE)
 }
 
 impl Form {

@@ -60,6 +60,7 @@ fn snapshot(open: Option<Arc<Segment>>, next: (u64, u32)) -> Snapshot {
         session: "s1".into(),
         state: State::Live,
         target_duration: Duration::from_secs(1),
+        listing: Duration::from_secs(30),
         anchor: None,
         clock: WallClock::new(SystemTime::UNIX_EPOCH, Instant::now()),
         tracks: Arc::from([Arc::new(TrackWindow {
