@@ -26,7 +26,7 @@ mod window;
 pub use check::{Violation, check};
 pub use config::{CmafConfig, ConfigError, EXAMPLE, SECTION, Start};
 pub use measure::WallClock;
-pub use segmenter::Segmenter;
+pub use segmenter::{Segmenter, not_packaged};
 #[cfg(any(test, fuzzing))]
 pub(crate) use serve::Address;
 pub use serve::{MOUNT, Serve};

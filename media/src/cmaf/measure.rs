@@ -216,6 +216,11 @@ impl Calibration {
             }
         } else {
             self.foreign = true;
+            if !self.tracks.iter().any(|known| known.track.id == track.id) {
+                // Nothing of it is kept, so that a stream of nothing else
+                // keeps nothing.
+                return;
+            }
         }
         self.events.push(Event::Track(track));
     }

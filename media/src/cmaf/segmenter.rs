@@ -6,13 +6,17 @@
 //! measured in [`super::measure`]; what is listed and held is decided in
 //! [`super::listing`]. What the leading track decides is in `lead`, what follows a
 //! stall or a break in `breaks`, how tracks join in `join`, and what becomes of a
-//! stream that is too large in `refusal`; how much it may hold, in `room`.
+//! stream that is too large in `refusal`; how much it may hold, in `room`; which
+//! tracks are left out, in `foreign`.
 
 mod breaks;
+mod foreign;
 mod join;
 mod lead;
 mod refusal;
 mod room;
+
+pub use foreign::not_packaged;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,6 +33,7 @@ use super::part::Next;
 use super::snapshot::{Counters, Refusal, Snapshot, State};
 use super::track::{Cut, TrackCutter};
 use crate::fmp4;
+use foreign::Foreign;
 use lead::Lead;
 
 /// Cuts one stream, for as long as it lives.
@@ -66,6 +71,8 @@ pub struct Segmenter {
     dirty: bool,
     /// When the log was last told of a track that cannot be packaged.
     warned: Option<Instant>,
+    /// Tracks that are left out, since CMAF does not carry their codec here.
+    foreign: Foreign,
 }
 
 #[derive(Debug)]
@@ -106,6 +113,7 @@ impl Segmenter {
             ended: None,
             dirty: true,
             warned: None,
+            foreign: Foreign::default(),
         }
     }
 
@@ -114,6 +122,7 @@ impl Segmenter {
         if self.ended.is_some() {
             return;
         }
+        self.foreign.look_at(&self.key, &track);
         if let Phase::Measuring(calibration) = &mut self.phase {
             calibration.track(track);
             self.dirty = true;
@@ -220,7 +229,11 @@ impl Segmenter {
                 None => return everything,
             }
         }
-        interest
+        // What is left out wakes nobody.
+        let foreign = self.foreign.tracks();
+        foreign.fold(interest, |interest, id| {
+            interest.in_track_from(id, i64::MAX, false)
+        })
     }
 
     /// Time has passed without a frame.

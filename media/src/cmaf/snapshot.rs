@@ -249,7 +249,7 @@ impl Refusal {
                 "other streams hold too much of cmaf.total_memory for three target durations of this one: raise it, or wait until others have ended"
             }
             Self::Breaks => "its time or configuration breaks many times a second",
-            Self::NoTrack => "no track has a codec that CMAF can carry here",
+            Self::NoTrack => "no track has a codec that is packaged yet: send H.264 or AAC",
         }
     }
 }

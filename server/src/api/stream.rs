@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use rillcast_core::{Lifecycle, StreamHandle, Track, Viewers};
-use rillcast_media::codec;
+use rillcast_media::{cmaf, codec};
 use serde::Serialize;
 
 use crate::app::App;
@@ -60,6 +60,8 @@ struct TrackInfo {
     frame_rate: Option<f64>,
     sample_rate: Option<u32>,
     channels: Option<u16>,
+    /// Why viewers get the stream without this track; null where they get it.
+    not_packaged: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -168,6 +170,7 @@ impl TrackInfo {
             channels: audio
                 .map(|audio| audio.channels)
                 .filter(|channels| *channels > 0),
+            not_packaged: cmaf::not_packaged(track),
         }
     }
 }

@@ -82,6 +82,7 @@ async fn a_stream_is_shown_as_documented() {
         "id": 0, "kind": "video", "codec": "avc1", "codec_name": "H.264",
         "codec_string": "avc1.64001e", "language": null, "width": 640, "height": 360,
         "frame_rate": 30_000.0 / 1_001.0, "sample_rate": null, "channels": null,
+        "not_packaged": null,
     });
     assert_eq!(stream["tracks"][0], video);
     let audio = &stream["tracks"][1];
@@ -108,6 +109,26 @@ async fn a_stream_is_shown_as_documented() {
     let one = get(fixture.http, "/api/v1/streams/live/caf%C3%A9").await;
     assert_eq!(one.header("cache-control"), Some("no-store"));
     assert_eq!(one.json()["session"], stream["session"]);
+}
+
+#[tokio::test]
+async fn a_track_that_viewers_do_not_get_says_why() {
+    let fixture = start("").await;
+    let mut publisher = publish(&fixture, "live/cam");
+    let surround = Track::new(
+        TrackId(2),
+        Codec::new(*b"ac-3"),
+        Timescale::new(48_000).unwrap(),
+        MediaParams::Audio(AudioParams::new(48_000, 6)),
+    );
+    publisher.publish_track(surround).unwrap();
+    let tracks = &streams(&fixture).await["streams"][0]["tracks"];
+    assert_eq!(tracks[1]["not_packaged"], json!(null));
+    assert_eq!(tracks[2]["codec_name"], "AC-3");
+    assert_eq!(
+        tracks[2]["not_packaged"],
+        "AC-3 is not packaged yet; send AAC for viewers to hear it"
+    );
 }
 
 #[tokio::test]
