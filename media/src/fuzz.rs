@@ -19,6 +19,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod ts;
 
 use std::time::Instant;
 
@@ -34,6 +35,7 @@ pub use hevc::{hevc_access_unit, hevc_config};
 pub use request::request;
 pub use streams::{publish, segmenter};
 pub use timeline::timeline;
+pub use ts::ts;
 
 /// H.264 configuration records: what parses has a canonical form that parses
 /// to the same, and an init segment. Sequence parameter sets: what parses has

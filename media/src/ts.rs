@@ -33,6 +33,8 @@ use sync::{PACKET, Sync};
 
 pub use counts::Counts;
 pub use program::Service;
+#[cfg(any(test, fuzzing))]
+pub(crate) use section::crc as section_checksum;
 
 /// Turns a transport stream into [`SourceItem`]s.
 ///

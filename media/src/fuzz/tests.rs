@@ -29,6 +29,7 @@ fn corpora_and_findings_are_survived() {
             ("request", request),
             ("segmenter", segmenter),
             ("timeline", timeline),
+            ("ts", ts),
         ],
     );
 }
@@ -40,6 +41,7 @@ proptest! {
         hevc_access_unit(&data);
         request(&data);
         timeline(&data);
+        ts(&data);
     }
 }
 

@@ -91,7 +91,7 @@ fn checked(section: &[u8]) -> Checked<'_> {
 }
 
 /// The checksum of annex A; over a section with its own it is 0.
-pub(super) fn crc(bytes: &[u8]) -> u32 {
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |crc, byte| {
         let [top, ..] = crc.to_be_bytes();
         let index = usize::from(top ^ byte);

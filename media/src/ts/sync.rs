@@ -160,7 +160,8 @@ impl Sync {
                 self.skipped += drop as u64;
                 self.held.drain(..drop);
             }
-            self.enough = self.held.len() + PACKET;
+            // Never more than can be held.
+            self.enough = (self.held.len() + PACKET).min(WINDOW);
             return;
         };
         self.skipped += phase as u64;

@@ -492,19 +492,18 @@ impl Video {
         self.untimed |= unit.stamp.is_none();
         let allocation = whole.capacity();
         let payload = compact(whole.freeze(), allocation);
-        let configured = self.codec.configure(&payload, self.id);
-        let (Some(stamp), Some(received)) = (stamp, self.last_received) else {
+        let configured = match self.codec.configure(&payload, self.id) {
+            Configured::None => false,
+            Configured::Known => true,
+            Configured::New(track) => {
+                out(Output::Track(track));
+                true
+            }
+        };
+        let (Some(stamp), Some(received), true) = (stamp, self.last_received, configured) else {
             counts.useless_units += 1;
             return;
         };
-        match configured {
-            Configured::None => {
-                counts.useless_units += 1;
-                return;
-            }
-            Configured::Known => {}
-            Configured::New(track) => out(Output::Track(track)),
-        }
         counts.units += 1;
         out(Output::Unit(Unit {
             payload,
