@@ -8,4 +8,7 @@
 //! it as feature `srt` once it works.
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod proto;

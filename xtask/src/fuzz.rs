@@ -257,6 +257,7 @@ mod tests {
             let (prefix, body) = name.split_once('_').unwrap();
             let home = match prefix {
                 "rtmp" => "ingest-rtmp",
+                "srt" => "ingest-srt",
                 other => other,
             };
             let tests = workspace::root().join(home).join("src/fuzz/tests.rs");

@@ -24,7 +24,8 @@ pub struct Terms {
     pub latency: Duration,
     /// The same for what we send.
     pub peer_latency: Duration,
-    /// The largest datagram in bytes, IP and UDP headers included, up to 1500.
+    /// The largest datagram to send in bytes, IP and UDP headers included, up to 1500.
+    /// Peers do not keep to it: srt-tokio names less than it sends.
     pub mtu: u16,
     /// How many packets the peer can hold that were not acknowledged.
     pub flow_window: u32,

@@ -162,16 +162,13 @@ impl Gate {
         }
     }
 
-    /// The cookie, and that we know version 5.
+    /// The cookie, and that we know version 5; the rest as it came, as libsrt does.
     fn induction(&self, body: &Body, from: SocketAddr, now: Instant) -> Bytes {
         let answer = Body {
             version: wire::SRT,
             encryption: 0,
             extension: wire::MAGIC,
-            mtu: body.mtu.min(u32::from(self.config.mtu)),
-            flow_window: self.config.flow_window,
             cookie: self.cookies.make(from, now),
-            address: wire::address(from),
             ..*body
         };
         answer.datagram(Timestamp::default(), body.socket, &[])

@@ -1,0 +1,4 @@
+//! SRT key material.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rillcast_ingest_srt::fuzz::keys(data));

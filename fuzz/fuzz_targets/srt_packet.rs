@@ -1,0 +1,4 @@
+//! SRT packets.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rillcast_ingest_srt::fuzz::packet(data));
