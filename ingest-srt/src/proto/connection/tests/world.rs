@@ -1,0 +1,524 @@
+//! A sender as libsrt's is, a network and a clock, all of them made up.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::super::{Connection, Ended, Limits, Stats};
+use crate::proto::keys::{KeyLength, KeyRequest, Keys, MAX_KEY_LEN, Passphrase};
+use crate::proto::packet::{
+    AckBody, Control, Data, KeySlot, Kind, MessageNumber, Packet, SeqNumber, SocketId, Timestamp,
+    user,
+};
+use crate::proto::terms::{Flags, Terms, Version};
+
+/// How a datagram fares, in microseconds and shares.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network {
+    delay: u64,
+    jitter: u64,
+    loss: f64,
+    duplicates: f64,
+}
+
+impl Network {
+    pub(super) const fn clean(delay: u64) -> Self {
+        Self {
+            delay,
+            jitter: 0,
+            loss: 0.0,
+            duplicates: 0.0,
+        }
+    }
+
+    pub(super) const fn with_loss(self, loss: f64) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// Up to so much more delay for each datagram: they overtake each other.
+    pub(super) const fn with_jitter(self, jitter: u64) -> Self {
+        Self { jitter, ..self }
+    }
+
+    pub(super) const fn with_duplicates(self, duplicates: f64) -> Self {
+        Self { duplicates, ..self }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+    /// Payloads delivered before or after their time.
+    pub(super) early: u64,
+    pub(super) late: u64,
+    /// Lost, though they had arrived in time.
+    pub(super) in_time_and_lost: u64,
+    pub(super) key_responses: u64,
+    pub(super) stats: Stats,
+    pub(super) ended: Option<Ended>,
+}
+
+/// xorshift64*: the same everywhere for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn share(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+        let top = (self.roll() >> 11) as f64;
+        top / (1_u64 << 53) as f64
+    }
+}
+
+/// What happens at a time.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    ToReceiver(Vec<u8>),
+    ToSender(Vec<u8>),
+    Send,
+    KeepAlive,
+}
+
+struct Sent {
+    seq: SeqNumber,
+    timestamp: Timestamp,
+    slot: KeySlot,
+    payload: Vec<u8>,
+}
+
+pub(super) struct World {
+    start: Instant,
+    now: u64,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    order: u64,
+    dice: Dice,
+    network: Network,
+    connection: Connection,
+    limits: Limits,
+    // The sender.
+    seq: SeqNumber,
+    zero: Timestamp,
+    ppm: i64,
+    every: u64,
+    number: u64,
+    kept: VecDeque<Sent>,
+    keys: Option<Keys>,
+    sends: bool,
+    is_cut: bool,
+    key_responses: u64,
+    // What is known of each payload: when it was sent, and came.
+    made: BTreeMap<u64, (u64, Option<u64>)>,
+    expected: u64,
+    lost: u64,
+    early: u64,
+    late: u64,
+    in_time_and_lost: u64,
+    /// Until when nothing is said of the time of delivery.
+    forgiven: u64,
+}
+
+const OWN: SocketId = SocketId(1);
+const PEER: SocketId = SocketId(2);
+
+pub(super) fn terms(first: SeqNumber, zero: Timestamp, now: Instant, keys: Option<Keys>) -> Terms {
+    Terms {
+        own: OWN,
+        peer: PEER,
+        peer_addr: "127.0.0.1:9".parse().unwrap(),
+        first_seq: first,
+        latency: Duration::from_millis(120),
+        peer_latency: Duration::from_millis(120),
+        mtu: 1_500,
+        flow_window: 8_192,
+        peer_version: Version::new(1, 5, 1),
+        peer_flags: Flags::OURS,
+        keys,
+        peer_start: zero,
+        peer_arrival: now,
+        start: now,
+    }
+}
+
+pub(super) fn data_packet(seq: SeqNumber, timestamp: Timestamp, payload: &[u8]) -> Data<'_> {
+    Data {
+        seq,
+        first: true,
+        last: true,
+        in_order: false,
+        key: KeySlot::None,
+        retransmitted: false,
+        message: MessageNumber::new(1),
+        timestamp,
+        destination: OWN,
+        payload,
+    }
+}
+
+impl Sent {
+    fn datagram(&self, again: bool) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        Data {
+            key: self.slot,
+            retransmitted: again,
+            ..data_packet(self.seq, self.timestamp, &self.payload)
+        }
+        .write(&mut out);
+        out.to_vec()
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, network: Network) -> Self {
+        Self::starting(seed, network, SeqNumber::new(77), Timestamp::new(5_000))
+    }
+
+    pub(super) fn starting(seed: u64, network: Network, first: SeqNumber, zero: Timestamp) -> Self {
+        Self::with(seed, network, first, zero, None, None)
+    }
+
+    pub(super) fn encrypted(seed: u64, network: Network) -> Self {
+        let passphrase = Passphrase::new("correct horse").unwrap();
+        let keys = Keys::new(&passphrase, KeyLength::Aes256, &[9; Keys::SEED_LEN]);
+        let request = KeyRequest::parse(&keys.message()).unwrap();
+        let theirs = request.unlock(&passphrase).unwrap();
+        let first = SeqNumber::new(5);
+        let zero = Timestamp::new(0);
+        Self::with(seed, network, first, zero, Some(keys), Some(theirs))
+    }
+
+    fn with(
+        seed: u64,
+        network: Network,
+        first: SeqNumber,
+        zero: Timestamp,
+        keys: Option<Keys>,
+        theirs: Option<Keys>,
+    ) -> Self {
+        let start = Instant::now();
+        // The handshake took as long as any datagram.
+        let arrival = start + Duration::from_micros(network.delay + network.jitter / 2);
+        let limits = Limits::default();
+        let connection = Connection::new(terms(first, zero, arrival, theirs), limits, arrival);
+        let now = network.delay + network.jitter / 2;
+        let mut world = Self {
+            start,
+            now,
+            events: BinaryHeap::new(),
+            order: 0,
+            dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            network,
+            connection,
+            limits,
+            seq: first,
+            zero,
+            ppm: 0,
+            every: 5_000,
+            number: 0,
+            kept: VecDeque::new(),
+            keys,
+            sends: true,
+            is_cut: false,
+            key_responses: 0,
+            made: BTreeMap::new(),
+            expected: 0,
+            lost: 0,
+            early: 0,
+            late: 0,
+            in_time_and_lost: 0,
+            forgiven: 3_000_000,
+        };
+        world.at(now, Event::Send);
+        world.at(now, Event::KeepAlive);
+        world
+    }
+
+    /// Before anything is sent.
+    pub(super) fn latency(&mut self, latency: Duration) {
+        let mut terms = terms(self.seq, self.zero, self.moment(self.now), None);
+        terms.keys = self.connection.terms.keys.take();
+        terms.latency = latency;
+        self.connection = Connection::new(terms, self.limits, self.moment(self.now));
+    }
+
+    /// The sender's clock is fast by so many millionths.
+    pub(super) fn drift(&mut self, ppm: i64) {
+        self.ppm = ppm;
+    }
+
+    /// Microseconds between packets.
+    pub(super) fn every(&mut self, every: u64) {
+        self.every = every;
+    }
+
+    pub(super) fn set_delay(&mut self, delay: u64) {
+        self.network.delay = delay;
+    }
+
+    /// Says nothing of the time of delivery for so long.
+    pub(super) fn forgive(&mut self, time: u64) {
+        self.forgiven = self.now + time;
+    }
+
+    pub(super) fn pause_data(&mut self) {
+        self.sends = false;
+    }
+
+    pub(super) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.connection.ended()
+    }
+
+    pub(super) fn close_peer(&mut self) {
+        self.sends = false;
+        self.say(Kind::Shutdown);
+    }
+
+    /// The sender has another key from here on, which it announces first.
+    pub(super) fn renew_keys(&mut self) {
+        let mut key = [0; MAX_KEY_LEN];
+        for byte in &mut key {
+            *byte = self.dice.roll().to_be_bytes()[0];
+        }
+        let message = self.keys.as_mut().unwrap().renew(&key);
+        // Sent until it is answered; the network here may lose it.
+        let before = self.key_responses;
+        while self.key_responses == before {
+            let kind = Kind::User {
+                subtype: user::KEY_REQUEST,
+                body: &message,
+            };
+            self.say(kind);
+            self.run(1_000_000);
+        }
+        self.key_responses = before + 1;
+        self.keys.as_mut().unwrap().switch();
+    }
+
+    fn moment(&self, at: u64) -> Instant {
+        self.start + Duration::from_micros(at)
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        self.order += 1;
+        self.events.push(Reverse((time, self.order, event)));
+    }
+
+    /// What the sender's clock shows.
+    fn shown(&self) -> Timestamp {
+        let since = i64::try_from(self.now).unwrap();
+        let shown = since + since / 1_000_000 * self.ppm + since % 1_000_000 * self.ppm / 1_000_000;
+        self.zero
+            .after(Duration::from_micros(u64::try_from(shown).unwrap()))
+    }
+
+    fn say(&mut self, kind: Kind<'_>) {
+        let mut out = BytesMut::new();
+        Control {
+            timestamp: self.shown(),
+            destination: OWN,
+            kind,
+        }
+        .write(&mut out);
+        self.carry(out.to_vec(), true);
+    }
+
+    /// Puts a datagram on the network.
+    fn carry(&mut self, datagram: Vec<u8>, to_receiver: bool) {
+        if self.is_cut || self.dice.share() < self.network.loss {
+            return;
+        }
+        let copies = 1 + u64::from(self.dice.share() < self.network.duplicates);
+        for _ in 0..copies {
+            let jitter = match self.network.jitter {
+                0 => 0,
+                most => self.dice.roll() % most,
+            };
+            let at = self.now + self.network.delay + jitter;
+            let event = match to_receiver {
+                true => Event::ToReceiver(datagram.clone()),
+                false => Event::ToSender(datagram.clone()),
+            };
+            self.at(at, event);
+        }
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn run(&mut self, time: u64) {
+        let until = self.now + time;
+        loop {
+            let event = self.events.peek().map(|Reverse((at, ..))| *at);
+            let timer = self.connection.poll_timeout().map(|at| {
+                let micros = at.saturating_duration_since(self.start).as_nanos();
+                u64::try_from(micros.div_ceil(1_000)).unwrap()
+            });
+            let next = [event, timer].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until) else {
+                break;
+            };
+            self.now = self.now.max(next);
+            if event == Some(next) {
+                let Reverse((_, _, event)) = self.events.pop().unwrap();
+                self.happen(event);
+            }
+            let now = self.moment(self.now);
+            self.connection.handle_timeout(now);
+            self.collect();
+        }
+        self.now = until;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Send => {
+                let every = self.every;
+                self.at(self.now + every, Event::Send);
+                if self.sends {
+                    self.send();
+                }
+            }
+            Event::KeepAlive => {
+                self.at(self.now + 1_000_000, Event::KeepAlive);
+                self.say(Kind::KeepAlive);
+            }
+            Event::ToReceiver(datagram) => {
+                if let Ok(Packet::Data(data)) = Packet::parse(&datagram) {
+                    let distance = self.seq.distance(data.seq);
+                    let number = self.number.saturating_add_signed(i64::from(distance));
+                    if let Some((_, came)) = self.made.get_mut(&number) {
+                        came.get_or_insert(self.now);
+                    }
+                }
+                let now = self.moment(self.now);
+                self.connection.handle(BytesMut::from(&datagram[..]), now);
+            }
+            Event::ToSender(datagram) => self.hear(&datagram),
+        }
+    }
+
+    fn send(&mut self) {
+        let mut payload = self.number.to_be_bytes().to_vec();
+        payload.resize(100, 0xA5);
+        let slot = match &self.keys {
+            Some(keys) => keys.encrypt(self.seq, &mut payload),
+            None => KeySlot::None,
+        };
+        let sent = Sent {
+            seq: self.seq,
+            timestamp: self.shown(),
+            slot,
+            payload,
+        };
+        self.made.insert(self.number, (self.now, None));
+        let datagram = sent.datagram(false);
+        self.carry(datagram, true);
+        self.kept.push_back(sent);
+        if self.kept.len() > 2_000 {
+            self.kept.pop_front();
+        }
+        self.number += 1;
+        self.seq = self.seq.next();
+    }
+
+    /// What the receiver says.
+    fn hear(&mut self, datagram: &[u8]) {
+        let Packet::Control(control) = Packet::parse(datagram).unwrap() else {
+            panic!("a receiver sends no data");
+        };
+        assert_eq!(control.destination, PEER);
+        match control.kind {
+            Kind::Nak(ranges) => {
+                for range in ranges {
+                    let mut seq = range.first;
+                    for _ in 0..range.count() {
+                        let first = self.kept.front().map(|sent| sent.seq);
+                        let at = first.map(|first| first.distance(seq));
+                        let at = at.and_then(|at| usize::try_from(at).ok());
+                        if let Some(again) = at.and_then(|at| self.kept.get(at)) {
+                            let datagram = again.datagram(true);
+                            self.carry(datagram, true);
+                        }
+                        seq = seq.next();
+                    }
+                }
+            }
+            Kind::Ack { number, body } => {
+                assert!(self.seq.distance(body.next()) <= 0);
+                if matches!(body, AckBody::Full(_)) {
+                    self.say(Kind::AckAck { number });
+                }
+            }
+            Kind::User { subtype, body } => {
+                assert_eq!(subtype, user::KEY_RESPONSE);
+                assert!(body.len() > 4, "the key was not understood");
+                self.key_responses += 1;
+            }
+            Kind::KeepAlive | Kind::Shutdown => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes what the receiver has to give.
+    fn collect(&mut self) {
+        let mut out = BytesMut::new();
+        while self.connection.poll_transmit(&mut out) {
+            self.carry(out.to_vec(), false);
+        }
+        let now = self.moment(self.now);
+        while let Some(payload) = self.connection.poll_payload(now) {
+            let number = u64::from_be_bytes(payload.data[..8].try_into().unwrap());
+            let lost = number - self.expected;
+            assert_eq!(lost, u64::from(payload.lost_before), "before {number}");
+            let latency = u64::try_from(self.connection.terms.latency.as_micros()).unwrap();
+            for missing in self.expected..number {
+                let (sent, came) = self.made.remove(&missing).unwrap();
+                let due = sent + self.network.delay + latency;
+                if came.is_some_and(|came| came + SLACK < due) {
+                    self.in_time_and_lost += 1;
+                }
+            }
+            self.lost += lost;
+            self.expected = number + 1;
+            let (sent, _) = self.made.remove(&number).unwrap();
+            let due = sent + self.network.delay + latency;
+            if self.now > self.forgiven {
+                self.early += u64::from(self.now + SLACK < due);
+                self.late += u64::from(self.now > due + SLACK);
+            }
+        }
+    }
+
+    /// Stops sending, lets everything come in, and tells what became of it.
+    pub(super) fn finish(mut self) -> Report {
+        self.sends = false;
+        self.run(3_000_000);
+        // The last ones may have been lost with nothing behind them to show it.
+        let now = self.moment(self.now);
+        Report {
+            sent: self.expected,
+            lost: self.lost,
+            early: self.early,
+            late: self.late,
+            in_time_and_lost: self.in_time_and_lost,
+            key_responses: self.key_responses,
+            stats: self.connection.stats(now),
+            ended: self.connection.ended(),
+        }
+    }
+}
+
+/// How far a delivery may be off its time: what the shortest way is known by, and a
+/// clock that drifts for as long as the buckets reach.
+const SLACK: u64 = 5_000;
