@@ -189,7 +189,11 @@ impl Target<'_> {
 /// The numbers of libFuzzer's last line: executions, what they reached, and how
 /// many inputs that takes.
 fn figures(log: &str) -> String {
-    let last = log.lines().rev().find(|line| line.starts_with('#'));
+    let is_figures = |line: &&str| {
+        line.strip_prefix('#')
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    let last = log.lines().rev().find(is_figures);
     let mut words = last.unwrap_or_default().split_whitespace();
     let executions = words.next().unwrap_or_default().trim_start_matches('#');
     let words: Vec<&str> = words.collect();
@@ -270,6 +274,8 @@ mod tests {
     fn the_last_line_has_the_figures() {
         let log = "#2\tINITED cov: 1 ft: 1 corp: 1/1b exec/s: 0 rss: 27Mb\n\
                    #900\tDONE   cov: 219 ft: 1104 corp: 340/35Kb lim: 2457 exec/s: 90 rss: 28Mb\n\
+                   ###### Recommended dictionary. ######\n\
+                   ###### End of recommended dictionary. ######\n\
                    Done 900 runs in 10 second(s)\n";
         assert_eq!(
             figures(log).trim(),
