@@ -19,7 +19,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod timeline;
-mod ts;
+pub(crate) mod ts;
 
 use std::time::Instant;
 

@@ -222,7 +222,7 @@ const PIECES: [&[u8]; 16] = [
 ];
 
 /// A packet; what its payload does not fill is stuffing.
-fn packet(pid: u16, starts: bool, counter: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(pid: u16, starts: bool, counter: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = pid.to_be_bytes();
     let stuffing = 184 - payload.len();
     let control = if stuffing == 0 { 0x10 } else { 0x30 };
@@ -236,7 +236,7 @@ fn packet(pid: u16, starts: bool, counter: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A packet with a section.
-fn table(pid: u16, id: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn table(pid: u16, id: u8, body: &[u8]) -> Vec<u8> {
     let length = u8::try_from(body.len() + 9).unwrap();
     let mut section = vec![id, 0xb0, length, 0, 1, 0xc1, 0, 0];
     section.extend_from_slice(body);

@@ -346,6 +346,11 @@ impl Video {
             self.place(counts, out);
         }
         let Some(nal) = self.nal.take() else { return };
+        if end.is_none() {
+            // It was taken for a NAL unit, and was nothing but zeros.
+            self.buffer.truncate(nal.at);
+            return;
+        }
         let length = self.buffer.len().saturating_sub(nal.at + 4);
         let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
         if let Some(field) = self.buffer.get_mut(nal.at..nal.at + 4) {

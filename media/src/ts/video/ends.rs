@@ -31,6 +31,9 @@ impl Default for Ends {
     }
 }
 
+/// Not by chance, where access units begin anywhere.
+const LIKELY: u32 = 3;
+
 /// Two thirds of a second of pictures.
 const ENOUGH: u32 = 16;
 
@@ -46,7 +49,7 @@ impl Ends {
 
     /// Whether nothing has come since an end that is likely to be one.
     pub(super) const fn complete(&self) -> bool {
-        self.at_end && self.confirmed > 0
+        self.at_end && self.confirmed >= LIKELY
     }
 
     /// A PES packet begins.
@@ -69,7 +72,7 @@ impl Ends {
     pub(super) fn unit_began(&mut self, position: u64) {
         if let Some(expected) = self.expected.take() {
             // The start code may have zeros before it.
-            if position.saturating_sub(expected) <= MAX_ZEROS {
+            if (expected..=expected + MAX_ZEROS).contains(&position) {
                 self.confirmed = self.confirmed.saturating_add(1);
             } else {
                 self.failed();
