@@ -9,3 +9,5 @@ use rillcast_egress_dash as _;
 use rillcast_egress_hls as _;
 #[cfg(feature = "rtmp")]
 use rillcast_ingest_rtmp as _;
+#[cfg(feature = "srt")]
+use rillcast_ingest_srt as _;

@@ -160,6 +160,9 @@ fn what_is_linked_is_listed() {
     if cfg!(feature = "rtmp") {
         want.push("rtmp");
     }
+    if cfg!(feature = "srt") {
+        want.push("srt");
+    }
     if cfg!(feature = "dash") {
         want.push("dash");
     }

@@ -1,0 +1,228 @@
+//! A connection that is open: its datagrams go through the state machine, and what
+//! that delivers goes to the bus. All of the protocol is in [`proto`](crate::proto).
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rillcast_core::{Admission, CloseReason, IngestContext, Publisher, Subject, Woken};
+use tokio::time::{Instant as TokioInstant, sleep_until};
+
+use crate::inbox::Inbox;
+use crate::proto::connection::{Connection, Ended, Limits, Stats};
+use crate::proto::terms::Terms;
+use crate::socket::Udp;
+use crate::to_bus::ToBus;
+
+/// After it has worked, a connection waits so long for more to work on: what comes
+/// meanwhile is done at once. A fifth of the CPU, for a delay that latency hides.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// What the log says of an address: it sends media that is of no use; more than is
+/// carried; it publishes, which is told as often as an honest machine restarts.
+const UNUSABLE: Subject = Subject::offence("unusable");
+const OVERFLOW: Subject = Subject::offence("overflow");
+const PUBLISHES: Subject = Subject::new("publishes", 60);
+
+/// What a connection is made of.
+pub(crate) struct Parts {
+    pub(crate) terms: Terms,
+    pub(crate) limits: Limits,
+    pub(crate) publisher: Publisher,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) udp: Arc<Udp>,
+    pub(crate) admission: Admission,
+    pub(crate) cx: IngestContext,
+}
+
+/// An open connection.
+struct Open {
+    connection: Connection,
+    to_bus: ToBus,
+    inbox: Arc<Inbox>,
+    udp: Arc<Udp>,
+    peer: SocketAddr,
+    admission: Admission,
+    begun: Instant,
+    /// Whether its beginning was told in the log: then its end is, too.
+    told: bool,
+}
+
+/// Why a connection is over.
+enum End {
+    Ended(Ended),
+    Closed(CloseReason),
+    Shutdown,
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended(ended) => ended.fmt(f),
+            Self::Closed(reason) => write!(f, "the stream was closed: {reason}"),
+            Self::Shutdown => f.write_str("the server is shutting down"),
+        }
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn run(parts: Parts) {
+    let now = Instant::now();
+    let Parts {
+        terms,
+        limits,
+        publisher,
+        inbox,
+        udp,
+        admission,
+        cx,
+    } = parts;
+    let peer = terms.peer_addr;
+    let told = admission.tell(peer.ip(), PUBLISHES, now);
+    if let Some(unsaid) = told {
+        let unsaid = (unsaid > 0).then_some(unsaid);
+        let (latency, encrypted) = (terms.latency.as_millis(), terms.keys.is_some());
+        let version = terms.peer_version;
+        tracing::info!(%version, latency, encrypted, unsaid, "publishing");
+    }
+    let mut open = Open {
+        connection: Connection::new(terms, limits, now),
+        to_bus: ToBus::new(publisher),
+        inbox,
+        udp,
+        peer,
+        admission,
+        begun: now,
+        told: told.is_some(),
+    };
+    let end = open.serve(&cx).await;
+    open.finish(&end);
+}
+
+impl Open {
+    async fn serve(&mut self, cx: &IngestContext) -> End {
+        let shutdown = cx.shutdown();
+        let mut stop = Woken::new(Box::pin(async move { shutdown.requested().await }));
+        let mut closed = Woken::new(Box::pin(self.to_bus.closed()));
+        let mut timer = Box::pin(sleep_until(TokioInstant::now()));
+        let mut mail = Vec::new();
+        loop {
+            let now = match self.work(&mut mail) {
+                Ok(now) => now,
+                Err(end) => return end,
+            };
+            let next = self.connection.poll_timeout().unwrap_or(now);
+            let pause = now + PAUSE;
+            // First the pause, in which nobody is listened to but who ends it all.
+            for (until, listens) in [(pause, false), (next.max(pause), true)] {
+                timer.as_mut().reset(until.into());
+                let inbox = Arc::clone(&self.inbox);
+                let mut rung = std::pin::pin!(inbox.rung());
+                let end = poll_fn(|cx| {
+                    if let Poll::Ready(reason) = std::pin::Pin::new(&mut closed).poll(cx) {
+                        return Poll::Ready(Some(End::Closed(reason)));
+                    }
+                    if std::pin::Pin::new(&mut stop).poll(cx).is_ready() {
+                        return Poll::Ready(Some(End::Shutdown));
+                    }
+                    if listens && rung.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    timer.as_mut().poll(cx).map(|()| None)
+                })
+                .await;
+                if let Some(end) = end {
+                    return end;
+                }
+            }
+        }
+    }
+
+    /// Does all that there is to do, as of the time that it returns.
+    fn work(&mut self, mail: &mut Vec<(BytesMut, Instant)>) -> Result<Instant, End> {
+        let dropped = self.inbox.take(mail);
+        if dropped > 0 {
+            self.complain(
+                OVERFLOW,
+                format_args!(
+                    "{dropped} datagrams are dropped: they come faster than they can be handled"
+                ),
+            );
+        }
+        for (datagram, at) in mail.drain(..) {
+            self.connection.handle(datagram, at);
+        }
+        let now = Instant::now();
+        self.connection.handle_timeout(now);
+        while let Some(payload) = self.connection.poll_payload(now) {
+            if let Err(closed) = self.to_bus.push(&payload) {
+                return Err(End::Closed(closed.reason));
+            }
+            if let Some(complaint) = self.to_bus.complaint() {
+                self.complain(UNUSABLE, format_args!("the stream: {complaint}"));
+            }
+        }
+        self.transmit();
+        match self.connection.ended() {
+            Some(ended) => Err(End::Ended(ended)),
+            None => Ok(now),
+        }
+    }
+
+    fn transmit(&mut self) {
+        let mut out = BytesMut::new();
+        while self.connection.poll_transmit(&mut out) {
+            self.udp.send(&out, self.peer);
+        }
+    }
+
+    /// Says goodbye, and to the log what it came to.
+    fn finish(mut self, end: &End) {
+        let now = Instant::now();
+        if matches!(end, End::Ended(Ended::Shutdown)) {
+            // What is refused now has no one to be told.
+            let _ = self.to_bus.flush(now);
+        }
+        self.connection.close(now);
+        self.transmit();
+        self.inbox.close();
+        if !self.told {
+            return;
+        }
+        let seconds = self.begun.elapsed().as_secs();
+        let Stats {
+            received_bytes: bytes,
+            lost,
+            retransmitted,
+            dropped,
+            belated,
+            undecrypted,
+            ..
+        } = self.connection.stats(now);
+        let damaged = self.to_bus.counts().damaged_units;
+        tracing::info!(
+            seconds,
+            bytes,
+            lost,
+            retransmitted,
+            dropped,
+            belated,
+            undecrypted,
+            damaged,
+            "publish ended: {end}"
+        );
+    }
+
+    /// One line per offender and period, with the count of those that went unsaid since
+    /// the last one.
+    fn complain(&self, subject: Subject, what: std::fmt::Arguments<'_>) {
+        let told = self.admission.tell(self.peer.ip(), subject, Instant::now());
+        if let Some(unsaid) = told {
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            tracing::warn!(unsaid, "{what}");
+        }
+    }
+}
