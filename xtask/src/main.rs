@@ -17,6 +17,7 @@ mod ci;
 mod e2e;
 mod fuzz;
 mod http;
+mod laws;
 mod loom;
 mod matrix;
 mod out_of_tree;
@@ -66,6 +67,8 @@ enum Task {
     Stress(stress::Options),
     /// Looks for inputs that fail: the targets in fuzz/, a minute each.
     Fuzz(fuzz::Options),
+    /// The laws of playlists over random streams, 10,000 by default.
+    Laws(laws::Options),
     /// Runs the models of the bus through every order of their threads' steps.
     Loom(loom::Options),
     /// Writes docs/SETTINGS.md from what the sections say of themselves.
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Stress(options) => stress::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Laws(options) => laws::run(&options),
         Task::Loom(options) => loom::run(&options),
         Task::Web => web::run(),
         Task::Tools(options) => tools::run(&options),

@@ -102,7 +102,13 @@ impl Reader {
             }
             "EXT-X-SERVER-CONTROL" => self.server_control(value)?,
             "EXT-X-PART-INF" => {
-                self.part_target = Some(seconds(name, value, "PART-TARGET")?);
+                let target = seconds(name, value, "PART-TARGET")?;
+                // A segment of one part may round down to the target duration.
+                law!(
+                    (target + 500_000) / 1_000_000 <= self.parsed.target_duration,
+                    "PART-TARGET is above EXT-X-TARGETDURATION, or before it"
+                );
+                self.part_target = Some(target);
             }
             "EXT-X-SKIP" => {
                 let skipped = attribute(value, "SKIPPED-SEGMENTS").unwrap_or_default();
@@ -345,10 +351,6 @@ impl Parsed {
     fn low_latency(&self, control: &ParsedControl) -> Result<(), Violation> {
         let target = self.target_duration.saturating_mul(1_000_000);
         law!(
-            control.part_target <= target,
-            "PART-TARGET is above EXT-X-TARGETDURATION"
-        );
-        law!(
             control.part_hold_back >= control.part_target * 2,
             "PART-HOLD-BACK is {} µs, less than two PART-TARGETs of {} µs",
             control.part_hold_back,
@@ -373,7 +375,8 @@ impl Parsed {
         // Parts stay for three target durations from the end.
         let mut behind = 0;
         for segment in segments().rev() {
-            if behind >= target * PART_TARGETS {
+            // Each duration is rounded.
+            if behind + 1_000 >= target * PART_TARGETS {
                 break;
             }
             law!(

@@ -113,12 +113,13 @@ impl Parsed {
             return Ok(());
         };
         let Some(part) = segment.parts.get(index) else {
-            // A segment may end before what was hinted at by a break, a stall or
-            // an end, and not otherwise; its parts may also have left the list.
-            let still = later.next() <= number && later.hint.as_ref() == Some(hint);
+            // Nothing has come since; or a segment of which nothing had come became
+            // a gap; or its parts have left the list; or whoever cuts has died.
+            let still = later.next() == number && later.hint.as_ref() == Some(hint);
             let left = segment.parts.is_empty() && later.next() > number;
+            let died = later.ended && later.next() == number + 1;
             law!(
-                still || left || segment.gap || later.is_cut_short(number),
+                still || left || died,
                 "the part {hint} was hinted at and never came"
             );
             return Ok(());
@@ -129,13 +130,6 @@ impl Parsed {
             part.uri
         );
         Ok(())
-    }
-
-    /// Whether the segment of that number ends at a break, as far as is known:
-    /// nothing stands behind it, or a discontinuity does.
-    fn is_cut_short(&self, number: u64) -> bool {
-        let after = self.segment_or_open(number.saturating_add(1));
-        after.is_none_or(|after| after.discontinuity || after.gap)
     }
 
     fn check_reports(&self, later: &Self) -> Result<(), Violation> {

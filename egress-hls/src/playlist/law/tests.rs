@@ -1,5 +1,7 @@
 //! Seeded faults: the checker is checked.
 
+mod low_latency;
+
 use super::*;
 
 /// Header lines, then whatever a test breaks.
