@@ -273,6 +273,27 @@ impl Snapshot {
         matches!(self.state, State::Ended { .. })
     }
 
+    /// The same window, ended at `at` without what has not been cut yet: what
+    /// there is of each open segment becomes a segment.
+    pub(super) fn cut_off(&self, at: Instant) -> Self {
+        let tracks = self.tracks.iter().map(|track| {
+            let mut track = TrackWindow::clone(track);
+            if let Some(open) = track.open.take() {
+                track.next = (open.number.saturating_add(1), 0);
+                let mut whole = Segment::clone(&open);
+                whole.complete = true;
+                let segments = track.segments.iter().cloned();
+                track.segments = segments.chain([Arc::new(whole)]).collect();
+            }
+            Arc::new(track)
+        });
+        Self {
+            tracks: tracks.collect(),
+            state: State::Ended { at },
+            ..self.clone()
+        }
+    }
+
     /// The wall clock at which the presentation of `segment` begins.
     #[must_use]
     pub fn program_date_time(&self, segment: &Segment) -> Option<SystemTime> {

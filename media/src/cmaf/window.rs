@@ -202,6 +202,19 @@ impl Packager {
     }
 }
 
+impl Drop for Packager {
+    /// A panic has ended it before the stream: nothing will be added any more,
+    /// and who waits for more must not wait for ever. The stream's publisher and
+    /// its other readers go on.
+    fn drop(&mut self) {
+        let window = self.window.load();
+        let (Some(at), false) = (self.last, window.is_ended()) else {
+            return;
+        };
+        self.window.snapshot.store(Arc::new(window.cut_off(at)));
+    }
+}
+
 impl StreamWorker for Packager {
     fn on_recv(&mut self, recv: Recv<'_>, now: Instant) {
         let now = match &recv {

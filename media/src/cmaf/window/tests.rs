@@ -256,3 +256,38 @@ async fn what_all_windows_hold_is_bounded_until_they_are_let_go_of() {
     soon(second.watched().wait_for(live)).await;
     assert!((1..=1 << 20).contains(&store.reserved()));
 }
+
+/// A packager that panics at its first frame after so many.
+struct Panics(Packager, u32);
+
+impl StreamWorker for Panics {
+    fn on_recv(&mut self, recv: Recv<'_>, now: Instant) {
+        self.0.on_recv(recv, now);
+        self.1 -= 1;
+        assert!(self.1 > 0, "on purpose");
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+}
+
+#[tokio::test]
+async fn a_packager_that_panics_ends_its_window_so_that_nobody_waits_for_ever() {
+    let registry = Registry::new(RegistryConfig::default());
+    let mut source = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    let slot = Slot::new(&handle, &CmafConfig::default(), &Arc::default());
+    let packager = slot.packager().unwrap();
+    handle.attach_worker(Panics(packager, 25 * 7));
+    feed(&mut source, Instant::now(), 20);
+    let window = &slot.window;
+    let ended = soon(window.watched().wait_for(Snapshot::is_ended)).await;
+    let track = ended.primary().unwrap();
+    // What there was of the open segment is the last one.
+    assert!(track.open.is_none());
+    assert_eq!(track.segments.len(), 4);
+    assert!(track.segments.iter().all(|segment| segment.complete));
+    assert_eq!(super::super::check(None, &ended), Ok(()));
+    assert!(registry.get(&key()).is_some(), "the stream goes on");
+}
