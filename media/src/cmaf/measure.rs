@@ -62,6 +62,10 @@ pub(super) struct Measure {
     stated: Option<u64>,
     first: Option<i64>,
     last: Option<i64>,
+    /// The first frame since the last break, and the ticks before that without
+    /// what was missing.
+    since: Option<i64>,
+    spanned: i64,
     key: Option<i64>,
     /// The longest distance of two keyframes, in ticks.
     gop: Option<i64>,
@@ -77,6 +81,8 @@ impl Measure {
             stated: None,
             first: None,
             last: None,
+            since: None,
+            spanned: 0,
             key: None,
             gop: None,
             durations: Vec::new(),
@@ -127,22 +133,28 @@ impl Measure {
             self.key = Some(frame.dts);
         }
         self.first.get_or_insert(frame.dts);
+        self.since.get_or_insert(frame.dts);
         self.last = Some(frame.dts);
     }
 
     /// Forgets where it stood: the next frame is not the next in time.
     pub(super) const fn interrupt(&mut self) {
+        self.spanned = self.ticks();
+        self.since = None;
         self.last = None;
         self.key = None;
     }
 
-    /// Stream time from the first frame to the last.
+    /// Stream time from the first frame to the last, breaks left out.
     fn span(&self) -> Duration {
-        let ticks = match (self.first, self.last.or(self.first)) {
-            (Some(first), Some(last)) => last.saturating_sub(first),
-            _ => 0,
-        };
-        self.track.timescale.to_duration(ticks)
+        self.track.timescale.to_duration(self.ticks())
+    }
+
+    const fn ticks(&self) -> i64 {
+        match (self.since, self.last) {
+            (Some(since), Some(last)) => self.spanned.saturating_add(last.saturating_sub(since)),
+            _ => self.spanned,
+        }
     }
 
     /// Whether a rule would rest on enough frames.
@@ -288,7 +300,9 @@ impl Calibration {
             return true;
         }
         if leader.kind() == MediaKind::Video {
-            return leader.gop.is_some() || leader.span() >= config.max_gop.0;
+            // Parts of a length that no frames have would end a segment each.
+            let settled = leader.is_settled() || leader.span() >= SLOW;
+            return (leader.gop.is_some() && settled) || leader.span() >= config.max_gop.0;
         }
         // Audio alone: wait a segment for video that was not described yet,
         // and as long as for a keyframe for one that was.
@@ -321,6 +335,9 @@ impl Calibration {
 
 /// Durations that are kept of a track: more than a minute of pictures.
 const MEASURED: usize = 4_096;
+
+/// So long a GOP has few frames only where there are few.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Durations that a rule for a track that comes late rests on at least.
 const SETTLED: usize = 10;
