@@ -15,6 +15,7 @@ pub const SECTION: SharedSection = SharedSection::new("cmaf", EXAMPLE, check).wi
     "memory",
     "max_gop",
     "start",
+    "linger",
 ]);
 
 /// The body of the section as a commented example: every key with its default.
@@ -38,6 +39,8 @@ max_gop = \"12s\"
 # When packaging begins: \"always\" (with the publish) or \"on-demand\" (with the
 # first request).
 start = \"always\"
+# With start = \"on-demand\": how long after the last request packaging stops.
+linger = \"30s\"
 ";
 
 /// How streams are cut into CMAF segments and parts: the `[cmaf]` section.
@@ -59,6 +62,8 @@ pub struct CmafConfig {
     pub max_gop: HumanDuration,
     /// When packaging begins.
     pub start: Start,
+    /// How long after the last request it stops, if it began with the first.
+    pub linger: HumanDuration,
 }
 
 /// When a stream's packaging begins.
@@ -94,6 +99,7 @@ impl Default for CmafConfig {
             total_memory: ByteSize::mib(4_096),
             max_gop: HumanDuration::from_secs(12),
             start: Start::default(),
+            linger: HumanDuration::from_secs(30),
         }
     }
 }
@@ -116,6 +122,8 @@ impl CmafConfig {
             ("part_duration", self.part_duration, millis(20), secs(5)),
             ("window", self.window, secs(1), secs(24 * 3_600)),
             ("max_gop", self.max_gop, secs(1), secs(60)),
+            // Requests are held for some 15 s: nobody is left in the middle of one.
+            ("linger", self.linger, secs(20), secs(24 * 3_600)),
         ];
         for (key, value, least, most) in ranges {
             if value.0 < least || value.0 > most {
@@ -209,6 +217,7 @@ mod tests {
             ("part_duration = \"1ms\"", "from 20ms to 5s"),
             ("window = \"0s\"", "cmaf.window: is 0ms"),
             ("max_gop = \"10m\"", "from 1s to 1m"),
+            ("linger = \"5s\"", "from 20s to 1d"),
             ("memory = \"10KiB\"", "from 1MiB up"),
             ("total_memory = \"32MiB\"", "less than cmaf.memory (64MiB)"),
             ("segment = \"2s\"", "unknown key \"cmaf.segment\""),

@@ -7,12 +7,13 @@
 //! [`super::listing`]. What the leading track decides is in `lead`, what follows a
 //! stall or a break in `breaks`, how tracks join in `join`, and what becomes of a
 //! stream that is too large in `refusal`; how much it may hold, in `room`; which
-//! tracks are left out, in `foreign`.
+//! tracks are left out, in `foreign`; what it does while nobody watches, in `pause`.
 
 mod breaks;
 mod foreign;
 mod join;
 mod lead;
+mod pause;
 mod refusal;
 mod room;
 
@@ -35,6 +36,7 @@ use super::track::{Cut, TrackCutter};
 use crate::fmp4;
 use foreign::Foreign;
 use lead::Lead;
+use pause::Kept;
 
 /// Cuts one stream, for as long as it lives.
 ///
@@ -79,6 +81,8 @@ pub struct Segmenter {
 enum Phase {
     Measuring(Calibration),
     Cutting,
+    /// Nobody watches.
+    Paused(Kept),
     Refused {
         why: Refusal,
         /// What has come since, to see whether the stream would fit now.
@@ -128,6 +132,10 @@ impl Segmenter {
             self.dirty = true;
             return;
         }
+        let known = self.position(track.id).and_then(|at| self.tracks.get(at));
+        if known.is_none_or(|known| **known.track() != *track) {
+            self.forget_kept();
+        }
         self.take_track(track, now);
     }
 
@@ -148,6 +156,7 @@ impl Segmenter {
                 }
             }
             Phase::Cutting => self.take_frame(frame.clone(), now),
+            Phase::Paused(_) => self.keep(frame),
             Phase::Refused { .. } => self.look_again(frame, now),
         }
     }
@@ -162,6 +171,7 @@ impl Segmenter {
                 calibration.interrupt(Event::Discontinuity(discontinuity));
             }
             Phase::Cutting => self.take_discontinuity(discontinuity, now),
+            Phase::Paused(_) => self.forget_kept(),
             Phase::Refused { .. } => {}
         }
     }
@@ -174,6 +184,7 @@ impl Segmenter {
         match &mut self.phase {
             Phase::Measuring(calibration) => calibration.interrupt(Event::Lost(skipped)),
             Phase::Cutting => self.take_loss(skipped, now),
+            Phase::Paused(_) => self.forget_kept(),
             Phase::Refused { .. } => {}
         }
     }
@@ -212,6 +223,9 @@ impl Segmenter {
     #[must_use]
     pub fn interest(&self) -> Interest {
         let everything = Interest::everything();
+        if self.is_paused() && self.ended.is_none() {
+            return self.interest_in_pause();
+        }
         if !matches!(self.phase, Phase::Cutting) || self.ended.is_some() || !self.late.is_empty() {
             return everything;
         }
@@ -297,7 +311,7 @@ impl Segmenter {
             }
             (Phase::Measuring(_), None) if self.put_off => State::Refused(Refusal::TotalMemory),
             (Phase::Measuring(_), None) => State::Waiting,
-            (Phase::Cutting, None) => State::Live,
+            (Phase::Cutting | Phase::Paused(_), None) => State::Live,
             (Phase::Refused { why, .. }, None) => State::Refused(*why),
         }
     }

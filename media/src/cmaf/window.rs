@@ -5,13 +5,14 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rillcast_core::{Interest, Recv, StreamHandle, StreamKey, StreamWorker, Watched};
 
 use super::budget::{Budget, Grant};
-use super::config::CmafConfig;
+use super::config::{CmafConfig, Start};
 use super::measure::WallClock;
 use super::segmenter::Segmenter;
 use super::snapshot::{Snapshot, State};
@@ -24,6 +25,8 @@ pub struct Window {
     key: StreamKey,
     session: Arc<str>,
     snapshot: Watched<Snapshot>,
+    /// When it was asked for last.
+    asked: Asked,
     /// Its share of what all windows may hold: given back when this goes, and
     /// what is listed with it.
     _grant: Arc<Grant>,
@@ -69,6 +72,12 @@ impl Window {
         self.expires().is_none_or(|at| at > now)
     }
 
+    /// A window that somebody has asked for.
+    fn asked_for(self: &Arc<Self>, now: Instant) -> Arc<Self> {
+        self.asked.note(now);
+        Arc::clone(self)
+    }
+
     /// A window that shows `snapshot`, for tests of what reads windows.
     #[cfg(test)]
     pub(super) fn showing(snapshot: Snapshot) -> Self {
@@ -76,6 +85,7 @@ impl Window {
             key: snapshot.key.clone(),
             session: Arc::clone(&snapshot.session),
             snapshot: Watched::new(snapshot),
+            asked: Asked::since(Instant::now()),
             _grant: Arc::new(Grant::unlimited()),
         }
     }
@@ -119,6 +129,48 @@ pub fn existing_window(handle: &StreamHandle) -> Option<Arc<Window>> {
     Some(Arc::clone(&slot.window))
 }
 
+/// When a window was asked for last, as every request of every viewer notes.
+#[derive(Debug)]
+struct Asked {
+    base: Instant,
+    /// Milliseconds after `base`, and one; 0 if nobody ever asked.
+    at: AtomicU64,
+}
+
+impl Asked {
+    const fn since(base: Instant) -> Self {
+        Self {
+            base,
+            at: AtomicU64::new(0),
+        }
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        let after = now.saturating_duration_since(self.base).as_millis();
+        u64::try_from(after)
+            .unwrap_or(u64::MAX - 1)
+            .saturating_add(1)
+    }
+
+    fn note(&self, now: Instant) {
+        let at = self.millis(now);
+        // Most requests come within the same millisecond as another one, or have
+        // only to be told from those of a second ago: no cache line is fought for.
+        let known = self.at.load(Relaxed);
+        if known == 0 || known.abs_diff(at) > NOTED_EVERY {
+            self.at.store(at, Relaxed);
+        }
+    }
+
+    /// Whether somebody has asked within `linger` of `now`. Who uses a window
+    /// without a [`Store`] is never noted, and never paused for.
+    fn lately(&self, now: Instant, linger: Duration) -> bool {
+        let at = self.at.load(Relaxed);
+        let linger = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX);
+        at == 0 || self.millis(now).saturating_sub(at) <= linger
+    }
+}
+
 /// What a stream's slot holds: the window, and the packager until somebody has
 /// attached it.
 struct Slot {
@@ -143,12 +195,15 @@ impl Slot {
             key: handle.key().clone(),
             session: Arc::clone(&first.session),
             snapshot: Watched::new((*first).clone()),
+            asked: Asked::since(at),
             _grant: grant,
         });
+        let linger = (config.start == Start::OnDemand).then_some(config.linger.0);
         Self {
             packager: Mutex::new(Some(Packager {
                 segmenter,
                 window: Arc::clone(&window),
+                linger,
                 last: None,
             })),
             window,
@@ -169,6 +224,8 @@ impl Slot {
 struct Packager {
     segmenter: Segmenter,
     window: Arc<Window>,
+    /// How long after the last request it pauses, if it ever does.
+    linger: Option<Duration>,
     /// The time of the last call.
     last: Option<Instant>,
 }
@@ -186,6 +243,19 @@ impl Packager {
     fn at(&mut self, now: Instant) -> Instant {
         self.last = Some(now);
         now
+    }
+
+    /// Pauses when nobody has asked for long, and goes on when somebody does.
+    fn mind_viewers(&mut self, now: Instant) {
+        let Some(linger) = self.linger else {
+            return;
+        };
+        let watched = self.window.asked.lately(now, linger);
+        match (self.segmenter.is_paused(), watched) {
+            (false, false) => self.segmenter.pause(now),
+            (true, true) => self.segmenter.resume(now),
+            _ => {}
+        }
     }
 
     /// Shows viewers what has changed.
@@ -232,6 +302,7 @@ impl StreamWorker for Packager {
             // Whatever the bus learns to carry, a packager cuts frames.
             _ => {}
         }
+        self.mind_viewers(now);
         self.publish();
     }
 
@@ -249,6 +320,9 @@ impl StreamWorker for Packager {
         self.publish();
     }
 }
+
+/// Requests within so many milliseconds of another one need not be noted.
+const NOTED_EVERY: u64 = 250;
 
 /// What a frame says of its arrival is believed for so long: it waits for no
 /// longer than a part takes, and not every publisher tells the truth.
@@ -280,15 +354,17 @@ impl Store {
         if !of_key.iter().any(|known| Arc::ptr_eq(known, &window)) {
             of_key.push(Arc::clone(&window));
         }
-        window
+        window.asked_for(now)
     }
 
-    /// The newest window of a stream, live or ended: what playlists show.
+    /// The newest window of a stream, live or ended: what playlists show. Who
+    /// looks it up counts as a viewer for as long as packaging lingers.
     #[must_use]
     pub fn get(&self, key: &StreamKey, now: Instant) -> Option<Arc<Window>> {
         let windows = self.lock();
         let newest = windows.get(key)?.last();
-        newest.filter(|window| window.is_kept(now)).cloned()
+        let newest = newest.filter(|window| window.is_kept(now));
+        newest.map(|window| window.asked_for(now))
     }
 
     /// The window of one life of a stream, live or ended: where its bytes are.
@@ -298,7 +374,8 @@ impl Store {
         let windows = self.lock();
         let mut of_key = windows.get(key)?.iter().rev();
         let window = of_key.find(|window| window.session() == session);
-        window.filter(|window| window.is_kept(now)).cloned()
+        let window = window.filter(|window| window.is_kept(now));
+        window.map(|window| window.asked_for(now))
     }
 
     /// Lets go of ended windows whose time is over. [`Store::open`] does so

@@ -20,6 +20,7 @@ impl Segmenter {
     pub(super) fn memory(&self) -> u64 {
         let waiting = match &self.phase {
             Phase::Measuring(calibration) => calibration.bytes,
+            Phase::Paused(kept) => kept.bytes,
             _ => 0,
         };
         waiting + self.tracks.iter().map(TrackCutter::memory).sum::<u64>()

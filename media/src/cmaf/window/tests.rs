@@ -291,3 +291,38 @@ async fn a_packager_that_panics_ends_its_window_so_that_nobody_waits_for_ever() 
     assert_eq!(super::super::check(None, &ended), Ok(()));
     assert!(registry.get(&key()).is_some(), "the stream goes on");
 }
+
+#[tokio::test]
+async fn packaging_on_demand_pauses_when_nobody_asks_and_goes_on_in_the_same_session() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let mut source = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    let (start, hour) = (Instant::now(), Duration::from_secs(3_600));
+    let config = CmafConfig {
+        start: Start::OnDemand,
+        // No request is younger than this once the frames have come.
+        linger: rillcast_core::HumanDuration(Duration::ZERO),
+        ..CmafConfig::default()
+    };
+    let window = store.open(&handle, &config, start);
+    let bytes = Bytes::from(vec![0; 4_096]);
+    tokio::time::sleep_until((start + Duration::from_millis(2)).into()).await;
+    feed_bytes(&mut source, start, 0..10, bytes.clone());
+    let idle = |snapshot: &Snapshot| snapshot.counters.segments > 0 && complete(snapshot) == 0;
+    let paused = soon(window.watched().wait_for(idle)).await;
+    assert_eq!(paused.state, State::Live);
+    assert!(paused.memory < 30 * 4_096, "{} bytes", paused.memory);
+    let (next, part) = paused.primary().unwrap().next;
+    assert!(next > 1 && part == 0, "{next}.{part}");
+
+    // A viewer comes, and stays.
+    assert!(store.get(&key(), start + hour).is_some());
+    feed_bytes(&mut source, start, 10..20, bytes);
+    let live = soon(window.watched().wait_for(|s| complete(s) >= 3)).await;
+    let first = Arc::clone(&live.primary().unwrap().segments[0]);
+    assert_eq!(first.number, next);
+    assert!(first.discontinuity && first.independent);
+    assert_eq!(live.target_duration, paused.target_duration);
+    assert_eq!(super::super::check(Some(&paused), &live), Ok(()));
+}
