@@ -1,16 +1,18 @@
-//! What the tests need beyond Rust, git and a C compiler: FFmpeg, Chromium, VLC
-//! and Node.js from the system's packages, cargo-deny from crates.io. valgrind
-//! too, without which one step of CI is left out.
+//! What the tests need beyond Rust, git and a C compiler: FFmpeg, libsrt's tools,
+//! GStreamer, Chromium, VLC and Node.js from the system's packages, cargo-deny
+//! from crates.io, a current FFmpeg from PyPI. valgrind too, without which one
+//! step of CI is left out.
 //!
 //! As root on a Debian-like system they are installed; everybody else is told
-//! the command. cargo-deny goes into `.rillcast-tools/`, not into the user's
-//! own cargo folder.
+//! the command. cargo-deny and the second FFmpeg go into `.rillcast-tools/`, not
+//! into the user's own folders.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::process::{Result, Run, ensure, exists, fail};
+use crate::process::{Context, Result, Run, ensure, exists, fail};
 use crate::workspace;
 
 /// Its configuration format changes with its releases: this one reads deny.toml.
@@ -27,6 +29,13 @@ const SYSTEM: &[(&str, &[&str])] = &[
     ("node", &["nodejs"]),
     ("npm", &["npm"]),
     ("cvlc", &["vlc-bin", "vlc-plugin-base"]),
+    ("srt-live-transmit", &["srt-tools"]),
+    (
+        "gst-launch-1.0",
+        // `srtsink` and `tsparse` are bad ones.
+        &["gstreamer1.0-tools", "gstreamer1.0-plugins-bad"],
+    ),
+    ("python3", &["python3", "python3-pip"]),
 ];
 
 /// What is installed where it can be, and done without where it cannot.
@@ -74,7 +83,41 @@ pub(crate) fn install() -> Result {
     {
         println!("Going on without {}: {failure}", wanted.join(" "));
     }
+    current_ffmpeg()?;
     cargo_deny().map(drop)
+}
+
+/// The path of an FFmpeg that is newer than the system's, installed first if it is
+/// not here. `e2e/requirements.txt` pins it.
+pub(crate) fn current_ffmpeg() -> Result<PathBuf> {
+    let folder = workspace::tools_dir().join("ffmpeg");
+    let wanted = workspace::root().join("e2e/requirements.txt");
+    // What is there was installed by these very lines, or is not what is wanted.
+    let mark = folder.join("requirements.txt");
+    let read = |path: &Path| fs::read(path).context(path.display());
+    if fs::read(&mark).ok() != Some(read(&wanted)?) {
+        let _ = fs::remove_dir_all(&folder);
+        Run::new("python3")
+            .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+            .args(["--disable-pip-version-check", "--root-user-action=ignore"])
+            .args(["--only-binary=:all:", "--require-hashes", "--target"])
+            .arg(&folder)
+            .arg("--requirement")
+            .arg(&wanted)
+            .run()?;
+        fs::copy(&wanted, &mark).context(mark.display())?;
+    }
+    let binaries = folder.join("imageio_ffmpeg/binaries");
+    let entries = fs::read_dir(&binaries).context(binaries.display())?;
+    let mut files = entries.flatten().map(|entry| entry.path());
+    let found = files.find(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("ffmpeg-")
+    });
+    match found {
+        Some(path) => Ok(path),
+        None => fail!("{} holds no FFmpeg", binaries.display()),
+    }
 }
 
 /// The path of cargo-deny, built first if it is not here.
