@@ -80,12 +80,12 @@ impl Window {
 
     /// A window that shows `snapshot`, for tests of what reads windows.
     #[cfg(test)]
-    pub(super) fn showing(snapshot: Snapshot) -> Self {
+    pub(super) fn showing(snapshot: Snapshot, now: Instant) -> Self {
         Self {
             key: snapshot.key.clone(),
             session: Arc::clone(&snapshot.session),
             snapshot: Watched::new(snapshot),
-            asked: Asked::since(Instant::now()),
+            asked: Asked::since(now),
             _grant: Arc::new(Grant::unlimited()),
         }
     }

@@ -146,7 +146,8 @@ fn show(window: &Window, open: Option<Arc<Segment>>, next: (u64, u32)) {
 
 fn window() -> Arc<Window> {
     let open = segment_of(7, &["ef"], false);
-    Arc::new(Window::showing(snapshot(Some(open), (7, 1))))
+    let shown = snapshot(Some(open), (7, 1));
+    Arc::new(Window::showing(shown, Instant::now()))
 }
 
 fn body(window: &Arc<Window>) -> Body {
