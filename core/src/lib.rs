@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod http;
 mod interest;
 mod key;
+mod link;
 mod plugin;
 mod registry;
 mod settings;
@@ -42,6 +43,7 @@ pub use bus::{
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use interest::Interest;
 pub use key::{KeyError, StreamKey};
+pub use link::{Link, LinkStats};
 pub use plugin::{
     BoxError, Egress, EgressContext, FaultyKey, Host, Ingest, IngestContext, Limits, PluginEntry,
     PluginFailed, PluginSetError, PluginState, PluginStatus, Plugins, Publish, PublishRefused,

@@ -8,7 +8,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rillcast_core::{Admission, CloseReason, IngestContext, Publisher, Subject, Woken};
+use rillcast_core::{
+    Admission, CloseReason, IngestContext, Link, LinkStats, Publisher, Subject, Woken,
+};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::inbox::Inbox;
@@ -20,6 +22,9 @@ use crate::to_bus::ToBus;
 /// After it has worked, a connection waits so long for more to work on: what comes
 /// meanwhile is done at once. A fifth of the CPU, for a delay that latency hides.
 const PAUSE: Duration = Duration::from_millis(4);
+
+/// How often the figures of a connection are shown anew.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
 /// What the log says of an address: it sends media that is of no use; more than is
 /// carried; it publishes, which is told as often as an honest machine restarts.
@@ -49,6 +54,11 @@ struct Open {
     begun: Instant,
     /// Whether its beginning was told in the log: then its end is, too.
     told: bool,
+    /// Where the figures are shown, and when that was done last.
+    link: Arc<Link>,
+    shown: Instant,
+    /// Datagrams that found the inbox full.
+    unhandled: u64,
 }
 
 /// Why a connection is over.
@@ -88,6 +98,7 @@ pub(crate) async fn run(parts: Parts) {
         let version = terms.peer_version;
         tracing::info!(%version, latency, encrypted, unsaid, "publishing");
     }
+    let link = publisher.handle().slot(Link::default);
     let mut open = Open {
         connection: Connection::new(terms, limits, now),
         to_bus: ToBus::new(publisher),
@@ -97,7 +108,11 @@ pub(crate) async fn run(parts: Parts) {
         admission,
         begun: now,
         told: told.is_some(),
+        link,
+        shown: now,
+        unhandled: 0,
     };
+    open.show(now);
     let end = open.serve(&cx).await;
     open.finish(&end);
 }
@@ -145,6 +160,7 @@ impl Open {
     fn work(&mut self, mail: &mut Vec<(BytesMut, Instant)>) -> Result<Instant, End> {
         let dropped = self.inbox.take(mail);
         if dropped > 0 {
+            self.unhandled += dropped;
             self.complain(
                 OVERFLOW,
                 format_args!(
@@ -166,10 +182,37 @@ impl Open {
             }
         }
         self.transmit();
+        if now.saturating_duration_since(self.shown) >= SHOWN_EVERY {
+            self.show(now);
+        }
         match self.connection.ended() {
             Some(ended) => Err(End::Ended(ended)),
             None => Ok(now),
         }
+    }
+
+    /// Shows the figures to those who ask for them.
+    fn show(&mut self, now: Instant) {
+        self.shown = now;
+        let stats = self.connection.stats(now);
+        let shown = LinkStats {
+            rtt: stats.rtt,
+            rtt_variance: stats.rtt_variance,
+            latency: stats.latency,
+            received: stats.received,
+            received_bytes: stats.received_bytes,
+            lost: stats.lost,
+            retransmitted: stats.retransmitted,
+            duplicates: stats.duplicates,
+            belated: stats.belated,
+            dropped: stats.dropped,
+            overflowed: stats.overflowed + self.unhandled,
+            undecrypted: stats.undecrypted,
+            buffered: stats.buffered,
+            buffered_bytes: stats.buffered_bytes,
+            buffered_time: stats.buffered_time,
+        };
+        self.link.report(shown, now);
     }
 
     fn transmit(&mut self) {
@@ -189,6 +232,7 @@ impl Open {
         self.connection.close(now);
         self.transmit();
         self.inbox.close();
+        self.link.clear();
         if !self.told {
             return;
         }

@@ -19,7 +19,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use rillcast_core::{Lifecycle, PluginState, Qos, StreamHandle, Viewers};
+use rillcast_core::{Lifecycle, Link, LinkStats, PluginState, Qos, StreamHandle, Viewers};
 use rillcast_media::cmaf;
 
 use crate::app::App;
@@ -146,6 +146,7 @@ struct Sample {
     viewers: usize,
     bus_bytes: u64,
     packaging: Option<Packaging>,
+    link: Option<LinkStats>,
 }
 
 impl Sample {
@@ -160,6 +161,9 @@ impl Sample {
             viewers: viewers.map_or(0, |viewers| viewers.count(Instant::now())),
             bus_bytes: memory.kept.saturating_add(memory.pinned),
             packaging: Packaging::of(handle),
+            link: handle
+                .existing_slot::<Link>()
+                .and_then(|link| link.load(Instant::now())),
         }
     }
 
@@ -208,7 +212,7 @@ fn totals(streams: &[Sample], families: &mut Families<'_>) -> fmt::Result {
 }
 
 /// A family of per-stream series: its name, its help, and how it is read.
-type Series<N> = (&'static str, &'static str, fn(&Sample) -> N);
+type Series<N, Of = Sample> = (&'static str, &'static str, fn(&Of) -> N);
 
 const GAUGES: &[Series<u64>] = &[
     (
@@ -281,8 +285,70 @@ const COUNTERS: &[Series<u64>] = &[
     ),
 ];
 
+/// Of streams whose protocol counts what is lost on the way.
+const LINKS: &[Series<u64, LinkStats>] = &[
+    ("stream_link_packets", "Packets received", |link| {
+        link.received
+    }),
+    ("stream_link_lost", "Packets found missing", |link| {
+        link.lost
+    }),
+    (
+        "stream_link_retransmitted",
+        "Packets that were sent again",
+        |link| link.retransmitted,
+    ),
+    (
+        "stream_link_duplicates",
+        "Packets that were there already",
+        |link| link.duplicates,
+    ),
+    (
+        "stream_link_belated",
+        "Packets that came after their time",
+        |link| link.belated,
+    ),
+    (
+        "stream_link_dropped",
+        "Packets missing in what was delivered",
+        |link| link.dropped,
+    ),
+    (
+        "stream_link_overflowed",
+        "Packets for which there was no room",
+        |link| link.overflowed,
+    ),
+    (
+        "stream_link_undecrypted",
+        "Packets that could not be decrypted",
+        |link| link.undecrypted,
+    ),
+];
+
+const LINK_TIMES: &[Series<f64, LinkStats>] = &[
+    (
+        "stream_link_rtt_seconds",
+        "Round trip to the publisher",
+        |link| link.rtt.as_secs_f64(),
+    ),
+    (
+        "stream_link_buffered_seconds",
+        "What waits for its time",
+        |link| link.buffered_time.as_secs_f64(),
+    ),
+];
+
 fn per_stream(streams: &[Sample], families: &mut Families<'_>) -> fmt::Result {
     let label = |stream: &Sample| [("stream", stream.key.clone())];
+    let linked = |stream: &'_ Sample| stream.link.map(|link| (label(stream), link));
+    for (name, help, read) in LINKS {
+        let links = streams.iter().filter_map(linked);
+        families.counters(name, help, links.map(|(label, link)| (label, read(&link))))?;
+    }
+    for (name, help, read) in LINK_TIMES {
+        let links = streams.iter().filter_map(linked);
+        families.gauges(name, help, links.map(|(label, link)| (label, read(&link))))?;
+    }
     for (name, help, read) in GAUGES {
         families.gauges(
             name,

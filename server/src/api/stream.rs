@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rillcast_core::{Lifecycle, StreamHandle, Track, Viewers};
+use rillcast_core::{Lifecycle, Link, StreamHandle, Track, Viewers};
 use rillcast_media::{cmaf, codec};
 use serde::Serialize;
 
@@ -45,6 +45,52 @@ struct Publisher {
     /// Null for askers who may not manage.
     peer: Option<SocketAddr>,
     encoder: Option<String>,
+    /// Null where the protocol counts nothing.
+    link: Option<LinkInfo>,
+}
+
+/// The line to the publisher: times in seconds, the rest in packets or bytes.
+#[derive(Serialize)]
+struct LinkInfo {
+    rtt: f64,
+    rtt_variance: f64,
+    latency: f64,
+    received: u64,
+    received_bytes: u64,
+    lost: u64,
+    retransmitted: u64,
+    duplicates: u64,
+    belated: u64,
+    dropped: u64,
+    overflowed: u64,
+    undecrypted: u64,
+    buffered: u64,
+    buffered_bytes: u64,
+    buffered_time: f64,
+}
+
+impl LinkInfo {
+    fn of(handle: &StreamHandle) -> Option<Self> {
+        let link = handle.existing_slot::<Link>()?;
+        let stats = link.load(Instant::now())?;
+        Some(Self {
+            rtt: stats.rtt.as_secs_f64(),
+            rtt_variance: stats.rtt_variance.as_secs_f64(),
+            latency: stats.latency.as_secs_f64(),
+            received: stats.received,
+            received_bytes: stats.received_bytes,
+            lost: stats.lost,
+            retransmitted: stats.retransmitted,
+            duplicates: stats.duplicates,
+            belated: stats.belated,
+            dropped: stats.dropped,
+            overflowed: stats.overflowed,
+            undecrypted: stats.undecrypted,
+            buffered: stats.buffered,
+            buffered_bytes: stats.buffered_bytes,
+            buffered_time: stats.buffered_time.as_secs_f64(),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -119,6 +165,7 @@ impl Stream {
                 protocol: metadata.ingest_protocol.clone(),
                 peer: metadata.publisher_addr.filter(|_| manage),
                 encoder: metadata.encoder.clone(),
+                link: LinkInfo::of(handle),
             }),
             tracks: metadata
                 .tracks
