@@ -29,6 +29,14 @@ impl PartRule {
         }
     }
 
+    /// The same rule for parts of no more than `most`.
+    pub(super) fn at_most(self, most: u64) -> Self {
+        if self.target <= most {
+            return self;
+        }
+        Self::new(most, self.typical)
+    }
+
     /// The same rule in ticks of another timescale.
     pub(super) fn rescaled(self, from: Timescale, to: Timescale) -> Self {
         let convert = |ticks: u64| {

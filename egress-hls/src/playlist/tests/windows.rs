@@ -187,7 +187,7 @@ impl Stream {
             for n in 0..i64::from(frames) {
                 at = begin + n * NANOS * den / num;
                 if self.rounded {
-                    at -= at % 1_000_000;
+                    at = begin.max(at - at % 1_000_000);
                 }
                 let made = frame(VIDEO, at, Timescale::VIDEO, 40);
                 let pts = made.dts + 2 * 90_000 * den / num;

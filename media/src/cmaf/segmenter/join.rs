@@ -62,6 +62,9 @@ impl Segmenter {
     /// Makes a track part of the window. Returns its index.
     fn add_track(&mut self, track: Arc<Track>, rule: PartRule, now: Instant) -> Option<usize> {
         let id = track.id;
+        // However long a frame was once, no part is longer than a segment.
+        let most = track.timescale.from_duration(self.target);
+        let rule = rule.at_most(u64::try_from(most).unwrap_or(u64::MAX));
         match TrackCutter::new(track, rule, self.cut, now) {
             Ok(cutter) => {
                 self.tracks.push(cutter);
