@@ -57,15 +57,19 @@ fn rate((bytes, length): (u64, Duration)) -> u64 {
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
-/// The frame rate of a video track over `segments`: the one that the bitstream
-/// states or a usual one if the frames agree with it, else what they show.
+/// The frame rate of a video track over those of `segments` that have the newest
+/// one's configuration: the one that the bitstream states or a usual one if the
+/// frames agree with it, else what they show.
 pub(super) fn frame_rate(track: &Track, segments: &[Arc<Segment>]) -> Option<FrameRate> {
     if track.kind() != MediaKind::Video {
         return None;
     }
     let stated = track.video().and_then(|video| video.frame_rate);
     let (mut frames, mut nanos) = (0_u64, 0_u128);
-    for segment in segments.iter().filter(|segment| !segment.gap) {
+    let media = || segments.iter().rev().filter(|segment| !segment.gap);
+    // The mean of two rates is none.
+    let newest = media().next().map(|segment| segment.config);
+    for segment in media().take_while(|segment| Some(segment.config) == newest) {
         frames += segment
             .parts
             .iter()
@@ -183,6 +187,19 @@ mod tests {
                 "{segments:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_frame_rate_is_that_of_the_newest_configuration() {
+        let video = MediaParams::Video(VideoParams::new(640, 360));
+        let track = Track::new(TrackId(0), AVC, Timescale::VIDEO, video);
+        let mut later = (*segment(1, 100, 2_000)).clone();
+        later.config = 1;
+        let mut gap = (*segment(0, 0, 2_000)).clone();
+        gap.gap = true;
+        let made = [segment(1, 50, 2_000), Arc::new(later), Arc::new(gap)];
+        assert_eq!(frame_rate(&track, &made), FrameRate::new(50, 1));
+        assert_eq!(frame_rate(&track, &made[..1]), FrameRate::new(25, 1));
     }
 
     #[test]
