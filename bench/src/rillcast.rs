@@ -93,6 +93,7 @@ impl Rillcast {
             .arg(&file)
             .args(["--set", "server.listen=127.0.0.1:0"])
             .args(["--set", "rtmp.listen=127.0.0.1:0"])
+            .args(["--set", "srt.listen=127.0.0.1:0"])
             .arg("--addresses-file")
             .arg(&addresses)
             .current_dir(folder)

@@ -1,13 +1,13 @@
 //! The API, the metrics and the probes.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rillcast_core::{
     AudioParams, BitRate, Bitrates, BoxError, CloseReason, Codec, Egress, EgressContext, Frame,
-    FrameRate, MediaParams, PluginEntry, PublishRequest, Publisher, Timescale, Track, TrackId,
-    VideoParams,
+    FrameRate, Link, LinkStats, MediaParams, PluginEntry, PublishRequest, Publisher, Timescale,
+    Track, TrackId, VideoParams,
 };
 use serde_json::{Value, json};
 
@@ -72,7 +72,9 @@ async fn a_stream_is_shown_as_documented() {
         ("packaging", json!(null)),
         (
             "publisher",
-            json!({"protocol": "test", "peer": "192.0.2.7:5000", "encoder": null}),
+            json!({
+                "protocol": "test", "peer": "192.0.2.7:5000", "encoder": null, "link": null,
+            }),
         ),
         ("playback", json!({"watch": "/watch/live/caf%C3%A9"})),
     ] {
@@ -109,6 +111,33 @@ async fn a_stream_is_shown_as_documented() {
     let one = get(fixture.http, "/api/v1/streams/live/caf%C3%A9").await;
     assert_eq!(one.header("cache-control"), Some("no-store"));
     assert_eq!(one.json()["session"], stream["session"]);
+}
+
+#[tokio::test]
+async fn the_line_to_the_publisher_is_shown_where_its_protocol_counts() {
+    let fixture = start("").await;
+    let publisher = publish(&fixture, "live/cam");
+    let link = publisher.handle().slot(Link::default);
+    let stats = LinkStats {
+        rtt: Duration::from_millis(20),
+        lost: 7,
+        dropped: 2,
+        ..LinkStats::default()
+    };
+    link.report(stats, Instant::now());
+    let shown = streams(&fixture).await["streams"][0]["publisher"]["link"].clone();
+    assert_eq!((&shown["rtt"], &shown["lost"]), (&json!(0.02), &json!(7)));
+    assert_eq!(shown["dropped"], 2);
+    let metrics = get(fixture.http, "/metrics").await.text().to_owned();
+    for line in [
+        "rillcast_stream_link_lost_total{stream=\"live/cam\"} 7",
+        "rillcast_stream_link_rtt_seconds{stream=\"live/cam\"} 0.02",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    link.clear();
+    let shown = streams(&fixture).await["streams"][0]["publisher"]["link"].clone();
+    assert_eq!(shown, json!(null));
 }
 
 #[tokio::test]

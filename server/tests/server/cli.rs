@@ -19,6 +19,9 @@ fn rillcast() -> Command {
     if cfg!(feature = "rtmp") {
         command.env("RILLCAST__RTMP__LISTEN", "127.0.0.1:0");
     }
+    if cfg!(feature = "srt") {
+        command.env("RILLCAST__SRT__LISTEN", "127.0.0.1:0");
+    }
     command
 }
 
@@ -398,6 +401,9 @@ async fn want_of_descriptors_is_survived() {
         .arg(env!("CARGO_BIN_EXE_rillcast"));
     if cfg!(feature = "rtmp") {
         shell.env("RILLCAST__RTMP__LISTEN", "127.0.0.1:0");
+    }
+    if cfg!(feature = "srt") {
+        shell.env("RILLCAST__SRT__LISTEN", "127.0.0.1:0");
     }
     let running = Running::start(&mut shell);
     let http = running.address("http");

@@ -56,6 +56,7 @@ impl Server {
         let own = [
             "server.listen=127.0.0.1:0",
             "rtmp.listen=127.0.0.1:0",
+            "srt.listen=127.0.0.1:0",
             "acme.listen=127.0.0.1:0",
             // The other egress would package the stream beside.
             "cmaf.start=on-demand",
