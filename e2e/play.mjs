@@ -1,12 +1,13 @@
 // Plays one stream in headless Chromium and reports what a viewer would see and
 // hear. Measures only: the verdict is xtask's (xtask/src/e2e/).
 //
-//   node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE]
+//   node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE] [--glass]
 //
 // `--url` is the page for `watch`, the multivariant playlist for the others.
 // Standard output is one JSON object a line: {"event":"first_frame",…} once there
 // is a picture, and {"event":"report",…} after N seconds of watching from then
-// on, or as soon as standard input is closed. Exit code 0 says only that there
+// on, or as soon as standard input is closed; with --glass it has the latency of
+// each picture (glass.js). Exit code 0 says only that there
 // is a report.
 
 import { createServer } from 'node:http';
@@ -25,10 +26,11 @@ const { values: options } = parseArgs({
     url: { type: 'string' },
     seconds: { type: 'string', default: '20' },
     screenshot: { type: 'string' },
+    glass: { type: 'boolean', default: false },
   },
 });
 if (!['watch', 'hls', 'shaka', 'native'].includes(options.player) || !options.url) {
-  console.error('usage: node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE]');
+  console.error('usage: node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE] [--glass]');
   process.exit(2);
 }
 
@@ -57,6 +59,7 @@ const stopped = new Promise((resolve) => process.stdin.once('close', resolve).re
 const pages = await servePages();
 await withPage(async (page, seen) => {
   await page.addInitScript(readFileSync(join(here, 'probe.js'), 'utf8'));
+  if (options.glass) await page.addInitScript(readFileSync(join(here, 'glass.js'), 'utf8'));
   const address =
     options.player === 'watch'
       ? options.url
@@ -74,7 +77,12 @@ await withPage(async (page, seen) => {
     clearTimeout(timer);
   }
   if (options.screenshot) await page.screenshot({ path: options.screenshot });
-  say('report', { player: options.player, ...(await page.evaluate(() => window.rillcastProbe.report())), ...seen });
+  const [report, glass, figures] = await page.evaluate(() => [
+    window.rillcastProbe.report(),
+    window.rillcastGlass ?? null,
+    document.getElementById('figures')?.innerText ?? null,
+  ]);
+  say('report', { player: options.player, ...report, glass, figures, ...seen });
 });
 pages.close();
 process.exit(0);

@@ -10,6 +10,7 @@
 
 mod browser;
 mod exact;
+mod glass;
 mod hostile;
 mod player;
 mod playlist;
@@ -35,8 +36,8 @@ pub(crate) struct Options {
     /// Test the release build.
     #[arg(long)]
     release: bool,
-    /// The scenario `hostile` takes so long, with the server's default bounds;
-    /// of the release build.
+    /// The scenarios `hostile` and `glass` take so long, the one with the server's
+    /// default bounds, the other with its bar; of the release build.
     #[arg(long)]
     minutes: Option<u64>,
     /// Test this binary instead of building one.
@@ -57,7 +58,7 @@ pub(crate) struct Bench {
     target: PathBuf,
     /// Whether what is built is to be optimised.
     release: bool,
-    /// For how long `hostile` attacks; without it, for as long as CI has time.
+    /// For how long `hostile` attacks and `glass` watches; without it, for as long as CI has time.
     minutes: Option<u64>,
 }
 

@@ -1,5 +1,6 @@
-// Plays one HLS address in a <video>: by the browser's own player where it has
-// one, else by hls.js if this server was built with it.
+// Plays one HLS address in a <video>: by hls.js, which stays a second behind
+// live, or by the browser's own player where that does too (Apple's), or where
+// this server was built without hls.js.
 
 import { h } from "./dom.js";
 
@@ -20,17 +21,19 @@ export class CannotPlay extends Error {
  */
 export async function choosePlayer(video, wanted) {
   const native = video.canPlayType(HLS_TYPE) !== "";
-  if (native && wanted !== "hls") return NativePlayer;
-  if (wanted === "native") {
+  // Apple's players know low latency, and tell the date of their picture; others
+  // of the browsers' own stay some segments behind.
+  const apple = native && typeof video.getStartDate === "function";
+  if (wanted === "native" && !native) {
     throw new CannotPlay("This browser has no HLS player of its own.", "native");
   }
+  if (wanted === "native" || (apple && wanted !== "hls")) return NativePlayer;
   const sources = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
+  if (sources && (await loadLibrary())) return LibraryPlayer;
+  if (native && wanted !== "hls") return NativePlayer;
   if (!sources) throw new CannotPlay("This browser can play neither HLS nor media from a script.", "browser");
-  if (!(await loadLibrary())) {
-    const why = native ? "hls.js is asked for" : "This browser has no HLS player of its own";
-    throw new CannotPlay(`${why}, and this server was built without hls.js.`, "library");
-  }
-  return LibraryPlayer;
+  const why = native ? "hls.js is asked for" : "This browser has no HLS player of its own";
+  throw new CannotPlay(`${why}, and this server was built without hls.js.`, "library");
 }
 
 let library;
@@ -160,6 +163,16 @@ class PlaylistClock {
   }
 }
 
+/** How often the distance to the live edge is looked at, in milliseconds. */
+const STEER_MS = 200;
+/** Seconds off the wanted distance that are let be. */
+const SLACK = 0.05;
+/** The most that the speed is changed by: more can be heard. */
+const MOST_FASTER = 0.1;
+const MOST_SLOWER = 0.03;
+/** Seconds behind the wanted distance, after a wait, from which it jumps. */
+const JUMP = 1.5;
+
 /** hls.js. */
 export class LibraryPlayer {
   static kind = "hls.js";
@@ -169,7 +182,14 @@ export class LibraryPlayer {
     const { Hls } = globalThis;
     this.video = video;
     this.recoveries = 0;
-    this.hls = new Hls({ lowLatencyMode: true, backBufferLength: 30, liveDurationInfinity: true });
+    this.waited = false;
+    this.hls = new Hls({
+      lowLatencyMode: true,
+      backBufferLength: 30,
+      liveDurationInfinity: true,
+      // Further from the edge by this with each wait, not by its whole second.
+      liveSyncOnStallIncrease: 0.2,
+    });
     this.hls.on(Hls.Events.ERROR, (_, data) => {
       if (!data.fatal) return;
       const media = data.type === Hls.ErrorTypes.MEDIA_ERROR;
@@ -181,12 +201,62 @@ export class LibraryPlayer {
       const status = data.response?.code ? ` (${data.response.code})` : "";
       onBroken(`hls.js: ${data.details}${status}`, media);
     });
+    this.onWaiting = () => { this.waited = true; };
+    // Who seeks wants to be where they went.
+    this.onSeeking = () => { this.waited = false; };
+    video.addEventListener("waiting", this.onWaiting);
+    video.addEventListener("seeking", this.onSeeking);
+    this.timer = setInterval(() => this.steer(), STEER_MS);
     this.hls.loadSource(url);
     this.hls.attachMedia(video);
   }
 
   destroy() {
+    clearInterval(this.timer);
+    this.video.removeEventListener("waiting", this.onWaiting);
+    this.video.removeEventListener("seeking", this.onSeeking);
+    this.video.playbackRate = 1;
     this.hls.destroy();
+  }
+
+  /**
+   * Keeps the distance to the live edge that the playlist asks for. hls.js can do
+   * that itself, but only with more than a second in its buffer, which is more
+   * than there is at this distance.
+   */
+  steer() {
+    const { video, hls } = this;
+    const details = hls.latestLevelDetails;
+    if (!details?.live || !details.partTarget || video.paused || video.seeking || video.readyState < 3) return;
+    const target = hls.targetLatency;
+    if (target === null || !Number.isFinite(hls.latency)) return;
+    const over = hls.latency - target;
+    if (this.waited && over > JUMP) {
+      this.goLive();
+      return;
+    }
+    let rate = 1;
+    // What is far behind was paused or sought there: it stays.
+    if (over > SLACK && over < details.targetduration * 2 && this.ahead() > details.partTarget) {
+      rate = 1 + Math.min(MOST_FASTER, over / 5);
+    } else if (over < -2 * SLACK) {
+      rate = 1 - Math.min(MOST_SLOWER, -over / 5);
+    }
+    if (over < JUMP) this.waited = false;
+    // Steps of a hundredth: each change restarts what stretches the sound.
+    rate = Math.round(rate * 100) / 100;
+    if (video.playbackRate !== rate) video.playbackRate = rate;
+  }
+
+  /** Seconds that are buffered beyond the picture. */
+  ahead() {
+    const { buffered, currentTime } = this.video;
+    for (let index = 0; index < buffered.length; index += 1) {
+      if (buffered.start(index) <= currentTime + 0.1 && currentTime <= buffered.end(index)) {
+        return buffered.end(index) - currentTime;
+      }
+    }
+    return 0;
   }
 
   distance() {
@@ -198,6 +268,7 @@ export class LibraryPlayer {
   }
 
   goLive() {
+    this.waited = false;
     const position = this.hls.liveSyncPosition;
     if (position != null) this.video.currentTime = position;
   }

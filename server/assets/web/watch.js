@@ -152,9 +152,9 @@ async function play() {
 function onBroken(message, certain) {
   failures += 1;
   stop();
-  // The browser's own player may stumble over what hls.js plays.
-  if (Player?.kind === "native" && wanted !== "native" && failures >= 2) {
-    choosePlayer(video, "hls").then((other) => { Player = other; }, () => {});
+  // The one may stumble over what the other plays.
+  if (Player && !wanted && failures >= 2) {
+    choosePlayer(video, Player.kind === "native" ? "hls" : "native").then((other) => { Player = other; }, () => {});
   }
   const wait = Math.min(1000 * 2 ** failures, 10_000);
   retryAt = Date.now() + wait;

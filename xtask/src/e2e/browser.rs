@@ -15,10 +15,12 @@ use crate::workspace;
 /// Which player shows the stream.
 #[derive(Clone, Copy)]
 pub(crate) enum With {
-    /// The server's own page, with the player that it chooses: Chromium's own.
+    /// The server's own page, with the player that it chooses: its hls.js.
     Watch,
-    /// The server's own page with the hls.js that it carries.
-    WatchHlsJs,
+    /// The same, and each picture's clock is read (`Source::clock`).
+    WatchGlass,
+    /// The server's own page with Chromium's own player.
+    WatchNative,
     HlsJs,
     Shaka,
     Native,
@@ -28,7 +30,8 @@ impl With {
     fn name(self) -> &'static str {
         match self {
             Self::Watch => "watch",
-            Self::WatchHlsJs => "watch-hls",
+            Self::WatchGlass => "watch-glass",
+            Self::WatchNative => "watch-native",
             Self::HlsJs => "hls",
             Self::Shaka => "shaka",
             Self::Native => "native",
@@ -56,8 +59,8 @@ impl Viewer {
     ) -> Result<Self> {
         let name = with.name();
         let (player, url) = match with {
-            With::Watch => ("watch", server.url(&format!("/watch/{key}"))),
-            With::WatchHlsJs => ("watch", server.url(&format!("/watch/{key}?player=hls"))),
+            With::Watch | With::WatchGlass => ("watch", server.url(&format!("/watch/{key}"))),
+            With::WatchNative => ("watch", server.url(&format!("/watch/{key}?player=native"))),
             With::HlsJs | With::Shaka | With::Native => (name, server.hls(key)),
         };
         let log = format!("browser-{name}.log");
@@ -74,6 +77,7 @@ impl Viewer {
             ])
             .arg("--screenshot")
             .arg(bench.dir.join(format!("browser-{name}.png")))
+            .args(matches!(with, With::WatchGlass).then_some("--glass"))
             .current_dir(workspace::root().join("e2e"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -256,6 +260,33 @@ impl Report {
             "{name}: played {played:.1} s, not {seconds} s"
         );
         Ok(())
+    }
+
+    /// The latency of each picture whose clock was read, in milliseconds, the
+    /// least first, and how many could not be read.
+    pub(crate) fn glass(&self) -> (Vec<f64>, f64) {
+        let glass = self.json.get("glass").unwrap_or(&Value::Null);
+        let samples = glass.get("samples").and_then(Value::as_array);
+        let mut samples: Vec<f64> = samples
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_f64)
+            .collect();
+        samples.sort_by(f64::total_cmp);
+        (samples, number(glass, "unread"))
+    }
+
+    /// Waits for data after the first picture, and the longest time without
+    /// progress in milliseconds.
+    pub(crate) fn stalls(&self) -> (f64, f64) {
+        (self.number("waiting"), self.number("longestFreezeMs"))
+    }
+
+    /// What the page says of a figure, such as "Latency".
+    pub(crate) fn figure(&self, name: &str) -> Option<&str> {
+        let figures = self.json.get("figures").and_then(Value::as_str)?;
+        let mut lines = figures.lines().skip_while(|line| line.trim() != name);
+        lines.nth(1)
     }
 
     fn name(&self) -> &'static str {

@@ -13,6 +13,11 @@ pub(crate) struct Source {
     pub(crate) gop: u32,
     /// In Hz.
     pub(crate) tone: u32,
+    /// Width and height.
+    pub(crate) size: (u32, u32),
+    /// Whether the pictures carry the wall clock, for e2e/glass.js. They are 640
+    /// pixels wide then, and leave the encoder without waiting for the next one.
+    pub(crate) clock: bool,
 }
 
 impl Default for Source {
@@ -21,6 +26,8 @@ impl Default for Source {
             rate: 25,
             gop: 50,
             tone: 1000,
+            size: (640, 360),
+            clock: false,
         }
     }
 }
@@ -34,8 +41,14 @@ impl Publisher {
     /// Publishes live, until it is killed or the server ends it. `name` is that of
     /// its log.
     pub(crate) fn live(bench: &Bench, name: &str, source: &Source, url: &str) -> Result<Self> {
-        let Source { rate, gop, tone } = source;
-        let picture = format!("testsrc2=size=640x360:rate={rate}");
+        let Source {
+            rate,
+            gop,
+            tone,
+            size: (width, height),
+            ..
+        } = source;
+        let picture = format!("testsrc2=size={width}x{height}:rate={rate}");
         let sound = format!("sine=frequency={tone}:sample_rate=48000");
         let gop = gop.to_string();
         let mut command = Command::new("ffmpeg");
@@ -49,9 +62,13 @@ impl Publisher {
                 "ultrafast",
                 "-profile:v",
                 "high",
-                "-bf",
-                "2",
             ])
+            // Pictures that wait for later ones would count as the server's latency.
+            .args(if source.clock {
+                ["-tune", "zerolatency"]
+            } else {
+                ["-bf", "2"]
+            })
             .args([
                 "-x264-params",
                 "b-adapt=0:scenecut=0",
@@ -60,7 +77,11 @@ impl Publisher {
                 "-b:v",
                 "800k",
             ])
-            .args(["-g", &gop, "-c:a", "aac", "-b:a", "96k", "-f", "flv", url]);
+            .args(["-g", &gop, "-c:a", "aac", "-b:a", "96k"]);
+        if source.clock {
+            command.args(["-vf", &clock()]);
+        }
+        command.args(["-f", "flv", url]);
         Self::spawn(bench, name, command)
     }
 
@@ -132,4 +153,34 @@ impl Publisher {
         );
         Ok(())
     }
+}
+
+/// The filters that draw the wall clock as e2e/glass.js reads it: a white square,
+/// a black one, and sixteen bits of milliseconds in Gray code. It is drawn behind
+/// the pacing, just before the encoder.
+fn clock() -> String {
+    const SQUARE: u32 = 32;
+    const BITS: u32 = 16;
+    let draw = |x: u32, width: u32, color: &str| {
+        format!("drawbox=x={x}:y=0:w={width}:h={SQUARE}:color={color}:t=fill")
+    };
+    let mut filters = vec![
+        draw(0, SQUARE * (BITS + 2), "black"),
+        draw(0, SQUARE, "white"),
+    ];
+    for bit in 0..BITS {
+        // A bit of Gray code is set in the second and third quarter of its period.
+        // The highest has no bit above it in what wraps: it is a bit as it is.
+        let half = 1_u32 << bit;
+        let (period, end) = if bit == BITS - 1 {
+            (2 * half, 2 * half - 1)
+        } else {
+            (4 * half, 3 * half - 1)
+        };
+        let square = draw(SQUARE * (bit + 2), SQUARE, "white");
+        filters.push(format!(
+            "{square}:enable='between(mod(floor(time(0)*1000),{period}),{half},{end})'"
+        ));
+    }
+    filters.join(",")
 }

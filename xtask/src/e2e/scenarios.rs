@@ -12,7 +12,7 @@ use super::exact::{self, Collector, Kind};
 use super::playlist::{Media, Multivariant};
 use super::publisher::{Publisher, Source};
 use super::server::Server;
-use super::{Bench, hostile, note, player, wait_for};
+use super::{Bench, glass, hostile, note, player, wait_for};
 use crate::http;
 use crate::process::{Context, Result, Run, ensure};
 
@@ -57,6 +57,21 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "exact",
         what: "10,000 access units are served as they were published",
         run: exact,
+    },
+    Scenario {
+        name: "glass",
+        what: "from glass to glass on the player page; `--minutes 5` judges it",
+        run: glass::ordinary,
+    },
+    Scenario {
+        name: "glass-100ms",
+        what: "the same with parts of 100 ms",
+        run: glass::short,
+    },
+    Scenario {
+        name: "glass-tight",
+        what: "the same, two parts behind instead of three",
+        run: glass::tight,
     },
     Scenario {
         name: "hostile",
@@ -144,7 +159,7 @@ fn players(bench: &Bench) -> Result {
     note(format!("the list shows `{}`", link.trim()));
     for (with, seconds) in [
         (With::Watch, SECONDS),
-        (With::WatchHlsJs, SHORT),
+        (With::WatchNative, SHORT),
         (With::HlsJs, SECONDS),
         (With::Shaka, SHORT),
         (With::Native, SHORT),
