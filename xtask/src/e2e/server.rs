@@ -43,6 +43,8 @@ impl Server {
                 "server.listen=127.0.0.1:0",
                 "--set",
                 "rtmp.listen=127.0.0.1:0",
+                "--set",
+                "srt.listen=127.0.0.1:0",
             ])
             .arg("--addresses-file")
             .arg(&addresses)
