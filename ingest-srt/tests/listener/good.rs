@@ -1,7 +1,13 @@
 //! What FFmpeg sends arrives, whatever it encrypts with.
 
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::SinkExt;
 use rillcast_core::{BusEntry, CloseReason, Lifecycle, StreamKey};
 use rillcast_ingest_srt::proto::handshake::{DialError, RejectReason};
+
+use srt_tokio::SrtSocket;
 
 use crate::caller::call;
 use crate::server::{Server, clip, fails, frames, link, publish, soon};
@@ -81,6 +87,33 @@ async fn keys_of_every_length_are_understood_and_may_differ_by_stream() {
         frames(&stream, before + 20).await;
         assert_eq!(stream.epoch(), 1, "{name}");
     }
+}
+
+/// Another implementation than libsrt, with odd timestamps in its handshake.
+#[tokio::test]
+async fn what_srt_tokio_sends_arrives_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = std::fs::read(clip(folder.path(), "4").await).unwrap();
+    let mut server = Server::start("[srt]\npassphrase = \"correct horse\"\n").await;
+    let mut socket = SrtSocket::builder()
+        .encryption(16, "correct horse")
+        .call(server.address, Some("publish:live/cam"))
+        .await
+        .unwrap();
+    let stream = server.published().await;
+    let sending = async {
+        // Four seconds of it in as long.
+        let pieces = clip.chunks(7 * 188);
+        let pause = Duration::from_secs(4) / u32::try_from(pieces.len()).unwrap();
+        for piece in pieces {
+            let piece = Bytes::copy_from_slice(piece);
+            socket.send((Instant::now(), piece)).await.unwrap();
+            tokio::time::sleep(pause).await;
+        }
+        socket.close().await.unwrap();
+    };
+    sending.await;
+    frames(&stream, 250).await;
 }
 
 #[tokio::test]
