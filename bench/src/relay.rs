@@ -6,7 +6,7 @@
 mod link;
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,11 +57,17 @@ const BUFFER: usize = 4 << 20;
 impl Relay {
     /// Listens at `listen` and carries what comes there to `to` and back. Each
     /// caller has an address of its own towards the server, and chance of its
-    /// own: the first caller's is the same in each run.
+    /// own: the first caller's is the same in each run. With `source` the server
+    /// sees callers come from there (Linux has all of 127.0.0.0/8).
     ///
     /// # Errors
     /// The address cannot be had.
-    pub fn start(listen: SocketAddr, to: SocketAddr, impairments: Impairments) -> Result<Self> {
+    pub fn start(
+        listen: SocketAddr,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        impairments: Impairments,
+    ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -74,12 +80,20 @@ impl Relay {
         let counts = Arc::new(Mutex::new(Both::default()));
         let (stop, stopped) = oneshot::channel();
         let shared = counts.clone();
+        let any = match to {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let way = Way {
+            source: source.unwrap_or(any),
+            to,
+        };
         let thread = std::thread::Builder::new()
             .name("relay".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = serve(Arc::new(socket), to, impairments, shared) => {}
+                        () = serve(Arc::new(socket), way, impairments, shared) => {}
                         _ = stopped => {}
                     }
                 });
@@ -115,9 +129,16 @@ impl Drop for Relay {
     }
 }
 
+/// Between the relay and the server.
+#[derive(Clone, Copy)]
+struct Way {
+    source: IpAddr,
+    to: SocketAddr,
+}
+
 async fn serve(
     socket: Arc<UdpSocket>,
-    to: SocketAddr,
+    way: Way,
     impairments: Impairments,
     counts: Arc<Mutex<Both>>,
 ) {
@@ -139,7 +160,7 @@ async fn serve(
                 if callers.len() >= MOST_CALLERS {
                     continue;
                 }
-                let Ok(upstream) = connect(to).await else {
+                let Ok(upstream) = connect(way).await else {
                     continue;
                 };
                 let (sender, receiver) = mpsc::channel(QUEUE);
@@ -227,14 +248,9 @@ impl Caller {
 }
 
 /// A socket towards the server.
-async fn connect(to: SocketAddr) -> Result<UdpSocket> {
-    let any = if to.is_ipv4() {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-    } else {
-        SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))
-    };
-    let socket = bind(any)?;
-    socket.connect(to).await.map_err(Error::of(to))?;
+async fn connect(way: Way) -> Result<UdpSocket> {
+    let socket = bind(SocketAddr::new(way.source, 0))?;
+    socket.connect(way.to).await.map_err(Error::of(way.to))?;
     Ok(socket)
 }
 
@@ -255,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     fn socket() -> UdpSocket {
         let socket = UdpSocket::bind(LOCAL).unwrap();
@@ -266,7 +282,7 @@ mod tests {
     }
 
     fn relay(server: &UdpSocket, impairments: Impairments) -> Relay {
-        Relay::start(LOCAL, server.local_addr().unwrap(), impairments).unwrap()
+        Relay::start(LOCAL, server.local_addr().unwrap(), None, impairments).unwrap()
     }
 
     fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
@@ -353,7 +369,7 @@ mod tests {
         let server = socket();
         let address = server.local_addr().unwrap();
         drop(server);
-        let relay = Relay::start(LOCAL, address, Impairments::default()).unwrap();
+        let relay = Relay::start(LOCAL, address, None, Impairments::default()).unwrap();
         let caller = socket();
         caller.send_to(b"early", relay.address()).unwrap();
         let server = UdpSocket::bind(address).unwrap();

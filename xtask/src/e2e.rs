@@ -17,6 +17,7 @@ mod playlist;
 mod publisher;
 mod scenarios;
 mod server;
+mod srt;
 
 use std::fs;
 use std::path::PathBuf;
@@ -36,8 +37,8 @@ pub(crate) struct Options {
     /// Test the release build.
     #[arg(long)]
     release: bool,
-    /// The scenarios `hostile` and `glass` take so long, the one with the server's
-    /// default bounds, the other with its bar; of the release build.
+    /// The scenarios `hostile` (with the server's default bounds), `glass` (with its
+    /// bar) and `srt-loss` take so long; of the release build.
     #[arg(long)]
     minutes: Option<u64>,
     /// Test this binary instead of building one.
@@ -58,7 +59,8 @@ pub(crate) struct Bench {
     target: PathBuf,
     /// Whether what is built is to be optimised.
     release: bool,
-    /// For how long `hostile` attacks and `glass` watches; without it, for as long as CI has time.
+    /// How long `hostile` attacks, `glass` watches and `srt-loss` sends; without it,
+    /// for as long as CI has time.
     minutes: Option<u64>,
 }
 
@@ -90,7 +92,8 @@ pub(crate) fn run(options: &Options) -> Result {
     let metadata = Metadata::load()?;
     let release = options.release || options.minutes.is_some();
     let binary = match &options.binary {
-        Some(path) => path.clone(),
+        // The server runs in a folder of its own.
+        Some(path) => std::path::absolute(path).context(path.display())?,
         None => {
             // With the player library, so that the page is tested with it too.
             web::run()?;

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use super::playlist::Media;
 use crate::http;
@@ -48,13 +49,25 @@ pub(crate) fn units(file: &Path, kind: Kind) -> Result<Vec<Unit>> {
         ]),
         Kind::Audio => run.args(["-map", "0:a", "-c", "copy"]),
     };
+    if kind == Kind::Audio && file.extension().is_some_and(|it| it == "ts") {
+        // Each frame has a header there, which the configuration stands for here.
+        run = run.args(["-bsf:a", "aac_adtstoasc"]);
+    }
     let text = run
         .args(["-f", "framehash", "-hash", "md5", "-"])
         .output()?;
     parse(&text)
 }
 
-/// Reads the framehash muxer's list: `stream, dts, pts, duration, size, hash`.
+/// How many of them begin in the last `time`.
+pub(crate) fn last(units: &[Unit], time: Duration) -> usize {
+    let end = units.iter().map(|it| it.dts).max().unwrap_or_default();
+    let time = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+    units.iter().filter(|it| end - it.dts < time).count()
+}
+
+/// Reads the framehash muxer's list: `stream, dts, pts, duration, size, hash`, and
+/// what a container says beside (side data), which is not compared.
 fn parse(text: &str) -> Result<Vec<Unit>> {
     let mut tick = None;
     let mut units = Vec::new();
@@ -67,7 +80,7 @@ fn parse(text: &str) -> Result<Vec<Unit>> {
             continue;
         }
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        let (Some((num, den)), [_, dts, pts, _, size, hash]) = (tick, fields.as_slice()) else {
+        let (Some((num, den)), [_, dts, pts, _, size, hash, ..]) = (tick, fields.as_slice()) else {
             fail!("not a line of a framehash: {line}");
         };
         let nanos =

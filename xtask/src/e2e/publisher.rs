@@ -6,6 +6,15 @@ use std::time::Duration;
 use super::{Bench, log_file, tail};
 use crate::process::{Guard, Result, ensure};
 
+/// What is sent to such an address: SRT carries MPEG-TS.
+fn format_of(url: &str) -> &'static str {
+    if url.starts_with("srt:") {
+        "mpegts"
+    } else {
+        "flv"
+    }
+}
+
 /// What FFmpeg makes and sends.
 pub(crate) struct Source {
     pub(crate) rate: u32,
@@ -81,7 +90,7 @@ impl Publisher {
         if source.clock {
             command.args(["-vf", &clock()]);
         }
-        command.args(["-f", "flv", url]);
+        command.args(["-f", format_of(url), url]);
         Self::spawn(bench, name, command)
     }
 
@@ -104,7 +113,7 @@ impl Publisher {
                 "-c",
                 "copy",
                 "-f",
-                "flv",
+                format_of(url),
                 url,
             ]);
         Self::spawn(bench, name, command)

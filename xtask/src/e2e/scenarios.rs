@@ -12,7 +12,7 @@ use super::exact::{self, Collector, Kind};
 use super::playlist::{Media, Multivariant};
 use super::publisher::{Publisher, Source};
 use super::server::Server;
-use super::{Bench, glass, hostile, note, player, wait_for};
+use super::{Bench, glass, hostile, note, player, srt, wait_for};
 use crate::http;
 use crate::process::{Context, Result, Run, ensure};
 
@@ -74,13 +74,33 @@ pub(crate) const ALL: &[Scenario] = &[
         run: glass::tight,
     },
     Scenario {
+        name: "srt-callers",
+        what: "every program that speaks SRT, beside others that are refused",
+        run: srt::callers,
+    },
+    Scenario {
+        name: "srt-plays",
+        what: "hls.js plays what comes over SRT",
+        run: srt::plays,
+    },
+    Scenario {
+        name: "srt-exact",
+        what: "what comes over SRT is served as it was sent",
+        run: srt::exact,
+    },
+    Scenario {
+        name: "srt-loss",
+        what: "1 % and 5 % loss over SRT cost no access unit",
+        run: srt::loss,
+    },
+    Scenario {
         name: "hostile",
         what: "20 good streams and 20 viewers do not notice hostile peers",
         run: hostile::run,
     },
 ];
 
-const KEY: &str = "live/cam";
+pub(super) const KEY: &str = "live/cam";
 
 fn refusals(bench: &Bench) -> Result {
     let busy = TcpListener::bind("127.0.0.1:0").context("a port")?;
@@ -103,6 +123,8 @@ fn refusals(bench: &Bench) -> Result {
             "server.listen=127.0.0.1:0",
             "--set",
             "rtmp.listen=127.0.0.1:0",
+            "--set",
+            "srt.listen=127.0.0.1:0",
         ]);
         let output = command
             .args(["--set", &setting])
@@ -458,14 +480,14 @@ fn exact(bench: &Bench) -> Result {
 }
 
 /// A clean publish has no repair.
-fn check_clean(server: &Server, key: &str) -> Result {
+pub(super) fn check_clean(server: &Server, key: &str) -> Result {
     match server.stream(key)? {
         Some(stream) => check_repairs(&stream),
         None => crate::process::fail!("the API does not know {key}"),
     }
 }
 
-fn check_repairs(stream: &Value) -> Result {
+pub(super) fn check_repairs(stream: &Value) -> Result {
     let Some(repairs) = find(stream, "repairs") else {
         crate::process::fail!("the API tells no repairs: {stream}");
     };

@@ -27,6 +27,13 @@ impl Server {
         Self::launch(bench, "run", settings)
     }
 
+    /// The same with a configuration file that holds `config`.
+    pub(crate) fn configured(bench: &Bench, config: &str, settings: &[&str]) -> Result<Self> {
+        let file = bench.dir.join("rillcast.toml");
+        fs::write(&file, config).context(file.display())?;
+        Self::launch(bench, "run", settings)
+    }
+
     /// `rillcast demo`.
     pub(crate) fn demo(bench: &Bench) -> Result<Self> {
         Self::launch(bench, "demo", &[])
@@ -53,6 +60,10 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("server.log")?)
             .stderr(log);
+        let config = bench.dir.join("rillcast.toml");
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -89,6 +100,14 @@ impl Server {
         match self.addresses.get("rtmp").and_then(Value::as_str) {
             Some(address) => Ok(format!("rtmp://{address}/{key}")),
             None => fail!("the addresses file names no rtmp: {}", self.addresses),
+        }
+    }
+
+    /// The address that callers of SRT are told.
+    pub(crate) fn srt(&self) -> Result<String> {
+        match self.addresses.get("srt").and_then(Value::as_str) {
+            Some(address) => Ok(address.to_owned()),
+            None => fail!("the addresses file names no srt: {}", self.addresses),
         }
     }
 

@@ -8,7 +8,7 @@
     reason = "its output is what it is asked for"
 )]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ struct Options {
     /// The server.
     #[arg(long)]
     to: SocketAddr,
+    /// Where the server sees callers come from.
+    #[arg(long)]
+    source: Option<IpAddr>,
     /// How many are lost, in percent.
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
@@ -64,7 +67,7 @@ fn run(options: &Options) -> Result {
         duplicate: options.duplicate / 100.0,
         seed: options.seed,
     };
-    let relay = Relay::start(options.listen, options.to, impairments)?;
+    let relay = Relay::start(options.listen, options.to, options.source, impairments)?;
     println!("{}", relay.address());
     // Whoever started it holds the other end, and is gone when it ends.
     let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
