@@ -2,8 +2,8 @@
 //! processes of their own, a publisher for many streams, viewers for many
 //! connections, and what a process costs.
 //!
-//! `benches/ingest.rs` and `benches/http.rs` use them; `benches/bus/` measures
-//! the bus alone. `cargo xtask bench` runs all three. Nothing leaves the loopback
+//! `benches/ingest.rs`, `benches/srt.rs` and `benches/http.rs` use them;
+//! `benches/bus/` measures the bus alone. `cargo xtask bench` runs them. Nothing leaves the loopback
 //! interface, and all is bounded in count and time.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod publisher;
 mod relay;
 mod rillcast;
 mod table;
+mod transport;
 mod usage;
 mod viewer;
 mod wire;
@@ -29,5 +30,6 @@ pub use publisher::{Pace, Publisher};
 pub use relay::{Both, Counts, Impairments, Link, REORDER_BY, Relay};
 pub use rillcast::{Held, Rillcast, build};
 pub use table::{Table, median, verdict};
+pub use transport::{Feed, Lines, Transport};
 pub use usage::{Sample, Spent, Watched};
 pub use viewer::{Load, Round, Viewer};

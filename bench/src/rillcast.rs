@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::transport::Lines;
 use crate::usage::Watched;
 use crate::viewer::Viewer;
 
@@ -45,6 +46,7 @@ pub struct Rillcast {
     child: Child,
     http: SocketAddr,
     rtmp: SocketAddr,
+    srt: Option<SocketAddr>,
 }
 
 /// What the streams of a server hold, as its API says.
@@ -93,13 +95,15 @@ impl Rillcast {
             .arg(&file)
             .args(["--set", "server.listen=127.0.0.1:0"])
             .args(["--set", "rtmp.listen=127.0.0.1:0"])
-            .args(["--set", "srt.listen=127.0.0.1:0"])
             .arg("--addresses-file")
             .arg(&addresses)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(Error::of("log"))?)
             .stderr(log);
+        if links(binary, "srt") {
+            command.args(["--set", "srt.listen=127.0.0.1:0"]);
+        }
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -109,6 +113,7 @@ impl Rillcast {
             child,
             http: unknown,
             rtmp: unknown,
+            srt: None,
         };
         let begun = Instant::now();
         let text = loop {
@@ -133,6 +138,7 @@ impl Rillcast {
         };
         this.http = address("http")?;
         this.rtmp = address("rtmp")?;
+        this.srt = address("srt").ok();
         Ok(this)
     }
 
@@ -146,6 +152,12 @@ impl Rillcast {
     #[must_use]
     pub fn rtmp(&self) -> SocketAddr {
         self.rtmp
+    }
+
+    /// Where it takes SRT, if it does.
+    #[must_use]
+    pub fn srt(&self) -> Option<SocketAddr> {
+        self.srt
     }
 
     /// The id of its process.
@@ -198,6 +210,16 @@ impl Rillcast {
         Ok(body)
     }
 
+    /// What it says of its publishers' lines.
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub async fn lines(&self) -> Result<Lines> {
+        let body = self.get("/api/v1/streams").await?;
+        let json: Value = serde_json::from_slice(&body).map_err(Error::of("the API"))?;
+        Ok(Lines::of_streams(&json))
+    }
+
     /// What its streams hold.
     ///
     /// # Errors
@@ -220,6 +242,16 @@ impl Rillcast {
         }
         Ok(held)
     }
+}
+
+/// Whether a build links a plugin: one that does not refuses its section.
+fn links(binary: &Path, plugin: &str) -> bool {
+    let plugins = Command::new(binary).arg("plugins").output();
+    plugins.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines()
+            .any(|line| line.split_whitespace().next() == Some(plugin))
+    })
 }
 
 impl Drop for Rillcast {

@@ -59,6 +59,17 @@ impl Watched {
         })
     }
 
+    /// These processes, without their children.
+    ///
+    /// # Errors
+    /// The length of a tick is not to be had.
+    pub fn all(pids: impl IntoIterator<Item = u32>) -> Result<Self> {
+        Ok(Self {
+            pids: pids.into_iter().collect(),
+            tick: tick()?,
+        })
+    }
+
     /// This process.
     ///
     /// # Errors
