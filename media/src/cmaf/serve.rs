@@ -148,12 +148,15 @@ enum Look {
 }
 
 /// What `address` stands for in `window`, held for as long as one segment takes
-/// if it is about to exist.
+/// if it is about to exist; a part, for as long as a publisher may be away.
 async fn find(window: &Window, address: &Address<'_>) -> Result<Found, Refusal> {
     let snapshot = window.load();
     let snapshot = match look(&snapshot, address) {
         Look::Soon => {
-            let limit = snapshot.target_duration.max(LEAST_HOLD);
+            let limit = match address.file {
+                File::Part { .. } => snapshot.target_duration.max(HINT_HOLD),
+                _ => snapshot.target_duration.max(LEAST_HOLD),
+            };
             let known = |snapshot: &Snapshot| !matches!(look(snapshot, address), Look::Soon);
             let waited = hold(limit, window.watched().wait_for(known)).await;
             waited.ok_or_else(|| missing("it was expected, but has not come"))?
@@ -231,6 +234,11 @@ fn missing(why: &'static str) -> Refusal {
 /// The shortest that what is next is waited for: before the first cut there is
 /// no target duration yet.
 const LEAST_HOLD: Duration = Duration::from_secs(1);
+
+/// A part that was hinted at is waited for as long as this: longer than a stream
+/// waits for its publisher by default. shaka 5.2 asks for hints as for any segment,
+/// and stops for good at a 404.
+const HINT_HOLD: Duration = Duration::from_secs(20);
 
 const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
 const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
