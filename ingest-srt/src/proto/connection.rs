@@ -5,8 +5,10 @@
 //! and given up then, so that nothing waits longer than the latency (4.5, 4.6).
 //!
 //! `connection/window.rs` has the packets, `connection/clock.rs` the peer's clock,
+//! `connection/ack.rs` what is acknowledged,
 //! `connection/stats.rs` what is counted.
 
+mod ack;
 mod clock;
 mod stats;
 #[cfg(test)]
@@ -18,16 +20,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use self::ack::{ACK_EVERY, Acks, LIGHT_ACK_EVERY};
 use self::clock::Clock;
 pub use self::stats::Stats;
 use self::stats::{Rate, RoundTrip};
-use self::window::{Place, Slot, Window};
-use super::keys::KeyState;
+use self::window::{Place, Window};
+use super::keys::{KeyState, Keys};
 use super::packet::{
-    AckBody, Control, FullAck, HEADER_LEN, KeySlot, Kind, LossRange, Packet, Rates, SeqNumber,
-    Timestamp, user, write_nak,
+    Control, HEADER_LEN, KeySlot, Kind, LossRange, Packet, SeqNumber, Timestamp, user, write_nak,
 };
-use super::terms::Terms;
+use super::terms::{Flags, Terms};
 
 /// The bounds of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub enum Ended {
 pub struct Connection {
     terms: Terms,
     limits: Limits,
+    /// Whether the peer marks what it sends again; else that bit is a message's number.
+    marks_retransmitted: bool,
     window: Window,
     clock: Clock,
     rate: Rate,
@@ -102,24 +106,10 @@ pub struct Connection {
     heard: Instant,
     said: Instant,
     ended: Option<Ended>,
-    /// The peer has ended it; what has arrived is still delivered.
-    draining: bool,
-}
-
-/// What was acknowledged.
-#[derive(Debug)]
-struct Acks {
-    /// The number of the last full one.
-    number: u32,
-    /// What the last full one, and the last of any kind, acknowledged.
-    full: SeqNumber,
-    light: SeqNumber,
-    /// When the next full one is due, if there is anything to say.
-    at: Option<Instant>,
-    /// Packets since the last one.
-    packets: u32,
-    /// Those that were not acknowledged themselves yet, and when they were sent.
-    sent: VecDeque<(u32, Instant)>,
+    /// The peer has ended it; what has arrived is still delivered, until then.
+    draining: Option<Instant>,
+    /// Packets that were given up and not told of with a payload yet.
+    untold: u64,
 }
 
 impl Connection {
@@ -132,25 +122,20 @@ impl Connection {
             ..Stats::default()
         };
         Self {
+            marks_retransmitted: terms.peer_flags.contains(Flags::RETRANSMIT_BIT),
             window: Window::new(first, limits.packets),
             clock: Clock::new(terms.peer_start, terms.peer_arrival),
             rate: Rate::new(now),
             round_trip: RoundTrip::new(),
             stats,
             out: VecDeque::new(),
-            acks: Acks {
-                number: 0,
-                full: first,
-                light: first,
-                at: None,
-                packets: 0,
-                sent: VecDeque::new(),
-            },
+            acks: Acks::new(first, limits.packets),
             nak_at: None,
             heard: now,
             said: now,
             ended: None,
-            draining: false,
+            draining: None,
+            untold: 0,
             terms,
             limits,
         }
@@ -182,7 +167,7 @@ impl Connection {
                 let arrived = Arrived {
                     seq: data.seq,
                     key: data.key,
-                    retransmitted: data.retransmitted,
+                    retransmitted: data.retransmitted && self.marks_retransmitted,
                     timestamp: data.timestamp,
                 };
                 self.data(arrived, datagram, now);
@@ -193,7 +178,10 @@ impl Connection {
         match control.kind {
             Kind::AckAck { number } => self.acknowledged(number, now),
             Kind::DropRequest { first, last, .. } => self.window.give_up(first, last),
-            Kind::Shutdown => self.draining = true,
+            Kind::Shutdown => {
+                let until = now + self.terms.latency + LINGER;
+                self.draining = self.draining.or(Some(until));
+            }
             Kind::User {
                 subtype: user::KEY_REQUEST,
                 body,
@@ -220,19 +208,23 @@ impl Connection {
         self.stats.received += 1;
         self.stats.received_bytes += size;
         self.stats.retransmitted += u64::from(arrived.retransmitted);
-        if !arrived.retransmitted {
-            self.clock.arrived(sent, now);
-        }
+        self.clock.arrived(sent, arrived.retransmitted, now);
         self.rate.add(arrived.seq.value(), size, now);
-        // What is there, or whose time is over, need not be decrypted.
-        let payload = self.decrypt(&arrived, datagram);
-        let slot = Slot { payload, sent };
-        let due = now + self.round_trip.patience().max(LEAST_PATIENCE);
-        match self.window.put(arrived.seq, slot, due, self.limits.bytes) {
-            Place::New { missing } => {
-                self.stats.lost += missing;
+        let (keys, undecrypted) = (self.terms.keys.as_ref(), &mut self.stats.undecrypted);
+        let open = || {
+            let payload = decrypt(keys, &arrived, datagram);
+            *undecrypted += u64::from(payload.is_none());
+            payload
+        };
+        let room = self.limits.bytes;
+        match self.window.put(arrived.seq, sent, size, now, room, open) {
+            Place::New { missing, skipped } => {
+                self.stats.lost += missing + skipped;
+                self.stats.dropped += skipped;
+                self.untold += skipped;
                 if missing > 0 {
                     self.ask_at_once(arrived.seq, missing, now);
+                    let due = now + self.round_trip.patience();
                     self.nak_at = Some(self.nak_at.map_or(due, |at| at.min(due)));
                 }
             }
@@ -248,17 +240,6 @@ impl Connection {
         if self.acks.packets >= LIGHT_ACK_EVERY {
             self.acknowledge_lightly(now);
         }
-    }
-
-    /// The payload; `None` if there is no key for it.
-    fn decrypt(&mut self, arrived: &Arrived, mut payload: BytesMut) -> Option<Bytes> {
-        let known = match (arrived.key, &self.terms.keys) {
-            (KeySlot::None, _) => true,
-            (slot, Some(keys)) => keys.decrypt(slot, arrived.seq, &mut payload).is_ok(),
-            (_, None) => false,
-        };
-        self.stats.undecrypted += u64::from(!known);
-        known.then(|| payload.freeze())
     }
 
     /// Asks for what is missing just before `seq` as soon as that is known.
@@ -285,86 +266,25 @@ impl Connection {
         }
     }
 
-    /// The peer has our acknowledgement of that number.
-    fn acknowledged(&mut self, number: u32, now: Instant) {
-        let sent = &mut self.acks.sent;
-        let Some(at) = sent.iter().position(|(sent, _)| *sent == number) else {
-            return;
-        };
-        // Those before it were lost, or their answers were.
-        let at = sent.drain(..=at).next_back().map(|(_, at)| at);
-        if let Some(at) = at {
-            self.round_trip.add(now.saturating_duration_since(at));
-        }
-    }
-
-    fn acknowledge_lightly(&mut self, now: Instant) {
-        self.acks.packets = 0;
-        let next = self.window.acknowledged();
-        if next == self.acks.light {
-            return;
-        }
-        self.acks.light = next;
-        let body = AckBody::Light { next };
-        self.send(Kind::Ack { number: 0, body }, now);
-    }
-
-    /// Sends a full acknowledgement if there is anything new in it, or the last one was
-    /// not heard of.
-    fn acknowledge(&mut self, now: Instant) {
-        let next = self.window.acknowledged();
-        let unheard = self.acks.sent.back().map(|(_, at)| *at);
-        let patience = self.round_trip.patience().max(ACK_EVERY);
-        let again = unheard.is_some_and(|at| now.saturating_duration_since(at) >= patience);
-        self.acks.at = None;
-        if next == self.acks.full && !again {
-            if unheard.is_some() {
-                self.acks.at = Some(now + ACK_EVERY);
-            }
-            return;
-        }
-        self.acks.number = self.acks.number.wrapping_add(1).max(1);
-        (self.acks.full, self.acks.light, self.acks.packets) = (next, next, 0);
-        let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-        let (packets_per_second, bytes) = self.rate.per_second(now);
-        let body = AckBody::Full(FullAck {
-            next,
-            rtt: micros(self.round_trip.smoothed),
-            rtt_variance: micros(self.round_trip.variance),
-            // Less than two would stop some peers for good.
-            available_buffer: self.window.available().max(2),
-            rates: Some(Rates {
-                packets_per_second,
-                capacity: self.rate.capacity(),
-                bytes_per_second: Some(u32::try_from(bytes).unwrap_or(u32::MAX)),
-            }),
-        });
-        let number = self.acks.number;
-        if self.acks.sent.len() >= UNHEARD {
-            self.acks.sent.pop_front();
-        }
-        self.acks.sent.push_back((number, now));
-        self.acks.at = Some(now + ACK_EVERY);
-        self.send(Kind::Ack { number, body }, now);
-    }
-
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.ended.is_some() {
             return;
         }
-        if now.saturating_duration_since(self.heard) >= self.limits.idle && !self.draining {
+        if now.saturating_duration_since(self.heard) >= self.limits.idle && self.draining.is_none()
+        {
             self.ended = Some(Ended::Silent);
             return;
         }
         if self.acks.at.is_some_and(|at| at <= now) {
             self.acknowledge(now);
         }
-        if self.nak_at.is_some_and(|at| at <= now) && !self.draining {
-            let again = now + self.round_trip.patience().max(LEAST_PATIENCE);
-            let due = self.window.due(now, again, MOST_RANGES);
+        if self.nak_at.is_some_and(|at| at <= now) && self.draining.is_none() {
+            let patience = self.round_trip.patience();
+            let due = self.window.due(now, patience, MOST_RANGES);
             self.ask(due, now);
-            self.nak_at = self.window.next_due().map(|at| at.max(now + NAK_PAUSE));
+            let next = self.window.next_due(patience);
+            self.nak_at = next.map(|at| at.max(now + NAK_PAUSE));
         }
         if now.saturating_duration_since(self.said) >= KEEP_ALIVE {
             self.send(Kind::KeepAlive, now);
@@ -381,9 +301,9 @@ impl Connection {
         }
         let head = self.window.head();
         let payload = head.map(|head| self.clock.deliver_at(head.sent, self.terms.latency));
-        let nak = self.nak_at.filter(|_| !self.draining);
-        let idle = self.heard + self.limits.idle;
-        let fixed = idle.min(self.said + KEEP_ALIVE);
+        let nak = self.nak_at.filter(|_| self.draining.is_none());
+        let over = self.draining.unwrap_or(self.heard + self.limits.idle);
+        let fixed = over.min(self.said + KEEP_ALIVE);
         let times = [payload, nak, self.acks.at];
         Some(times.into_iter().flatten().fold(fixed, Instant::min))
     }
@@ -402,28 +322,34 @@ impl Connection {
 
     /// The next payload whose time has come.
     pub fn poll_payload(&mut self, now: Instant) -> Option<Payload> {
-        let mut lost = 0;
         loop {
-            let Some(head) = self.window.head() else {
-                if self.draining {
+            let head = self.window.head();
+            let due = head.and_then(|head| {
+                let at = self.clock.deliver_at(head.sent, self.terms.latency);
+                (at <= now).then_some((head, at))
+            });
+            let Some((head, at)) = due else {
+                // Nothing is left, or what a peer dates into the future.
+                let over = |until| head.is_none() || until <= now;
+                if self.draining.is_some_and(over) {
                     self.ended = self.ended.or(Some(Ended::Shutdown));
                 }
                 return None;
             };
-            let at = self.clock.deliver_at(head.sent, self.terms.latency);
-            if at > now {
-                return None;
-            }
             let slot = self.window.take()?;
+            if self.acks.at.is_none() && self.is_narrow() {
+                self.acks.at = Some(now + ACK_EVERY);
+            }
             self.stats.dropped += head.missing;
-            lost += head.missing;
+            self.untold += head.missing;
             let Some(data) = slot.payload else {
                 self.stats.dropped += 1;
-                lost += 1;
+                self.untold += 1;
                 continue;
             };
             self.stats.delivered += 1;
-            let lost_before = u32::try_from(lost).unwrap_or(u32::MAX);
+            let lost_before = u32::try_from(std::mem::take(&mut self.untold));
+            let lost_before = lost_before.unwrap_or(u32::MAX);
             return Some(Payload {
                 data,
                 at,
@@ -496,6 +422,16 @@ impl Connection {
     }
 }
 
+/// The payload; `None` if there is no key for it.
+fn decrypt(keys: Option<&Keys>, arrived: &Arrived, mut payload: BytesMut) -> Option<Bytes> {
+    let known = match (arrived.key, keys) {
+        (KeySlot::None, _) => true,
+        (slot, Some(keys)) => keys.decrypt(slot, arrived.seq, &mut payload).is_ok(),
+        (_, None) => false,
+    };
+    known.then(|| payload.freeze())
+}
+
 /// What of a data packet outlives its datagram.
 struct Arrived {
     seq: SeqNumber,
@@ -504,17 +440,7 @@ struct Arrived {
     timestamp: Timestamp,
 }
 
-/// How often what has arrived is acknowledged (section 4.8.1), and after how many
-/// packets sooner.
-const ACK_EVERY: Duration = Duration::from_millis(10);
-const LIGHT_ACK_EVERY: u32 = 64;
-
-/// Acknowledgements whose answers are waited for.
-const UNHEARD: usize = 1_024;
-
-/// The least time after which what is missing is asked for again, and the least between
-/// two looks for it.
-const LEAST_PATIENCE: Duration = Duration::from_millis(20);
+/// The least time between two looks for what is to be asked for again.
 const NAK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Ranges that are asked for at one time.
@@ -522,6 +448,9 @@ const MOST_RANGES: usize = 1_024;
 
 /// How often something is said at least (section 3.2.3).
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// After a peer has closed, what it sent is delivered for the latency and so much more.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Datagrams that may wait to be sent.
 const MOST_OUT: usize = 256;

@@ -31,6 +31,9 @@ pub(super) struct Clock {
 const BUCKETS: usize = 16;
 const BUCKET: i64 = 1_000_000;
 
+/// A pause of so long makes what was known of the way worthless: 100 ppm are 6 ms.
+const FORGOTTEN: i64 = 60 * BUCKET;
+
 impl Clock {
     /// The peer's clock showed `timestamp` as it sent what arrived at `arrival`.
     pub(super) const fn new(timestamp: Timestamp, arrival: Instant) -> Self {
@@ -57,9 +60,14 @@ impl Clock {
         unwrapped
     }
 
-    /// A packet that was sent once, at `sent`, has arrived.
-    pub(super) fn arrived(&mut self, sent: i64, now: Instant) {
+    /// A packet that was first sent at `sent` has arrived, at the first attempt or
+    /// `again`. What came late because it was lost says nothing of the way, but no packet
+    /// comes before it was sent.
+    pub(super) fn arrived(&mut self, sent: i64, again: bool, now: Instant) {
         let at = self.micros(now);
+        if again && at.saturating_sub(sent) >= self.base {
+            return;
+        }
         if at >= self.until {
             self.turn(at);
         }
@@ -75,6 +83,12 @@ impl Clock {
     /// Begins another bucket.
     #[cold]
     fn turn(&mut self, at: i64) {
+        if at.saturating_sub(self.until) >= FORGOTTEN {
+            // After a pause so long that clocks may have drifted apart all begins anew.
+            self.buckets = [None; BUCKETS];
+            self.filling = None;
+            self.measured = false;
+        }
         if self.filling.is_some() {
             self.buckets.rotate_left(1);
             if let Some(last) = self.buckets.last_mut() {

@@ -162,11 +162,18 @@ impl RoundTrip {
         self.smoothed = (self.smoothed * 7 + sample) / 8;
     }
 
-    /// A time within which an answer comes nearly always.
+    /// A time within which an answer comes nearly always: after that what is missing is
+    /// asked for again.
     pub(super) fn patience(&self) -> Duration {
-        self.smoothed + self.variance * 4
+        let patience = self.smoothed + (self.variance * 4).max(LEAST_DOUBT);
+        patience.max(LEAST_PATIENCE)
     }
 }
+
+/// However steady a line was, and however short, answers may take so much longer, and so
+/// long.
+const LEAST_DOUBT: Duration = Duration::from_millis(5);
+const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Nobody waits longer for an acknowledgement of an acknowledgement.
 const LONGEST: Duration = Duration::from_secs(10);

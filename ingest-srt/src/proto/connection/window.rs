@@ -6,7 +6,7 @@
 //! is walked by its length.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -45,15 +45,16 @@ pub(super) struct Slot {
 struct Missing {
     /// The number behind its last packet.
     end: u64,
-    /// When to ask for it again.
-    due: Instant,
+    /// When it was asked for last.
+    asked: Instant,
 }
 
 /// Where a packet belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Behind all that came before, and so many are missing before it.
-    New { missing: u64 },
+    /// Behind all that came before, and so many are missing before it. Before those it
+    /// `skipped` what was farther back than the window reaches.
+    New { missing: u64, skipped: u64 },
     /// Into a gap.
     Gap,
     /// It is there already.
@@ -103,33 +104,53 @@ impl Window {
         self.first_seq.add(u32::try_from(since).unwrap_or_default())
     }
 
-    /// Puts a packet in its place; `due` is when to ask again for what turns out to be
-    /// missing, and `room` how many bytes the window may hold.
-    pub(super) fn put(&mut self, seq: SeqNumber, slot: Slot, due: Instant, room: u64) -> Place {
+    /// Puts a packet of `size` bytes that was `sent` then in its place `now`, when
+    /// what turns out to be missing is asked for; the window may hold `room` bytes. Its payload is asked for only if there is a place for it.
+    pub(super) fn put(
+        &mut self,
+        seq: SeqNumber,
+        sent: i64,
+        size: u64,
+        now: Instant,
+        room: u64,
+        payload: impl FnOnce() -> Option<Bytes>,
+    ) -> Place {
         let number = self.unwrap(seq);
         if number < self.next {
             return Place::Late;
         }
-        let size = slot.payload.as_ref().map_or(0, Bytes::len);
-        let size = u64::try_from(size).unwrap_or(u64::MAX);
-        if number - self.next >= self.most || self.bytes.saturating_add(size) > room {
+        if self.bytes.saturating_add(size) > room {
             return Place::Beyond;
+        }
+        let mut skipped = 0;
+        if number - self.next >= self.most {
+            // What waits is delivered first. With nothing left, the peer has gone on
+            // while none of it arrived: so does the window.
+            if self.packets > 0 {
+                return Place::Beyond;
+            }
+            let begin = number - self.most / 2;
+            skipped = begin - self.next;
+            (self.next, self.end, self.given_up) = (begin, begin, begin);
         }
         let place = if number >= self.end {
             let missing = number - self.end;
             if missing > 0 {
-                self.missing.insert(self.end, Missing { end: number, due });
+                let (end, asked) = (number, now);
+                self.missing.insert(self.end, Missing { end, asked });
             }
             self.end = number + 1;
             self.grow();
-            Place::New { missing }
+            Place::New { missing, skipped }
         } else if self.fill(number) {
             Place::Gap
         } else {
             return Place::Again;
         };
         self.packets += 1;
-        self.bytes += size;
+        let payload = payload();
+        self.bytes += length(payload.as_ref());
+        let slot = Slot { payload, sent };
         if let Some(free) = self.slot_mut(number) {
             *free = Some(slot);
         }
@@ -148,8 +169,8 @@ impl Window {
         self.missing.remove(&first);
         let mut keep = |first: u64, end: u64| {
             if first < end {
-                let due = range.due;
-                self.missing.insert(first, Missing { end, due });
+                let asked = range.asked;
+                self.missing.insert(first, Missing { end, asked });
             }
         };
         keep(first, number);
@@ -180,8 +201,7 @@ impl Window {
         self.next = at + 1;
         self.given_up = self.given_up.max(self.next);
         self.packets -= 1;
-        let size = slot.payload.as_ref().map_or(0, Bytes::len);
-        self.bytes -= u64::try_from(size).unwrap_or(0);
+        self.bytes -= length(slot.payload.as_ref());
         Some(slot)
     }
 
@@ -196,34 +216,40 @@ impl Window {
     pub(super) fn give_up(&mut self, first: SeqNumber, last: SeqNumber) {
         let first = self.unwrap(first);
         let last = self.unwrap(last).min(self.end.saturating_sub(1));
-        let oldest = self.missing.range(self.given_up..).next();
-        if oldest.is_some_and(|(oldest, _)| first <= *oldest && *oldest <= last) {
+        let oldest = self.oldest_wanted();
+        if oldest.is_some_and(|oldest| first <= oldest && oldest <= last) {
             self.given_up = last + 1;
         }
     }
 
     /// The first number that is neither there nor given up: what to acknowledge.
     pub(super) fn acknowledged(&self) -> SeqNumber {
-        let before = self.missing.range(..=self.given_up).next_back();
-        if before.is_some_and(|(_, range)| range.end > self.given_up) {
-            return self.seq(self.given_up);
-        }
-        let first = self.missing.range(self.given_up..).next();
-        self.seq(first.map_or(self.end, |(first, _)| *first))
+        self.seq(self.oldest_wanted().unwrap_or(self.end))
     }
 
-    /// The ranges to ask for by now, as many as `most`; they are due again at `again`.
-    pub(super) fn due(&mut self, now: Instant, again: Instant, most: usize) -> Vec<LossRange> {
+    /// The first number that is missing and not given up.
+    fn oldest_wanted(&self) -> Option<u64> {
+        let before = self.missing.range(..=self.given_up).next_back();
+        if before.is_some_and(|(_, range)| range.end > self.given_up) {
+            return Some(self.given_up);
+        }
+        let first = self.missing.range(self.given_up..).next();
+        first.map(|(first, _)| *first)
+    }
+
+    /// The ranges that were not asked for since `patience` before now, as many as `most`,
+    /// to be asked for now.
+    pub(super) fn due(&mut self, now: Instant, patience: Duration, most: usize) -> Vec<LossRange> {
         let given_up = self.given_up;
         let wanted = self
             .missing
             .iter_mut()
             .filter(|(_, range)| range.end > given_up);
         let due: Vec<(u64, u64)> = wanted
-            .filter(|(_, range)| range.due <= now)
+            .filter(|(_, range)| range.asked + patience <= now)
             .take(most)
             .map(|(first, range)| {
-                range.due = again;
+                range.asked = now;
                 ((*first).max(given_up), range.end - 1)
             })
             .collect();
@@ -233,10 +259,10 @@ impl Window {
     }
 
     /// When [`due`](Self::due) is worth asking next.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self, patience: Duration) -> Option<Instant> {
         let given_up = self.given_up;
         let wanted = self.missing.values().filter(|range| range.end > given_up);
-        wanted.map(|range| range.due).min()
+        wanted.map(|range| range.asked + patience).min()
     }
 
     /// How many packets wait, and their bytes.
@@ -244,9 +270,14 @@ impl Window {
         (self.packets, self.bytes)
     }
 
-    /// How many packets more it can span.
-    pub(super) fn available(&self) -> u32 {
-        let left = self.most.saturating_sub(self.end - self.next);
+    /// How many packets more it can take, if it may hold `room` bytes.
+    pub(super) fn available(&self, room: u64) -> u32 {
+        // Counted from what is acknowledged; what came behind that has its place.
+        let acknowledged = self.oldest_wanted().unwrap_or(self.end);
+        let before = acknowledged - self.next;
+        let span = self.most.saturating_sub(before);
+        let ahead = self.packets.saturating_sub(before);
+        let left = span.min(room.saturating_sub(self.bytes) / FULL + ahead);
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
@@ -292,6 +323,14 @@ impl Window {
         }
     }
 }
+
+fn length(payload: Option<&Bytes>) -> u64 {
+    let length = payload.map_or(0, Bytes::len);
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// What most packets carry: seven packets of a transport stream.
+const FULL: u64 = 1_316;
 
 /// The shortest ring.
 const LEAST: u64 = 64;

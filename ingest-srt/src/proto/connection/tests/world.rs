@@ -1,11 +1,15 @@
 //! A sender as libsrt's is, a network and a clock, all of them made up.
 
+mod network;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use self::network::Dice;
+pub(super) use self::network::Network;
 use super::super::{Connection, Ended, Limits, Stats};
 use crate::proto::keys::{KeyLength, KeyRequest, Keys, MAX_KEY_LEN, Passphrase};
 use crate::proto::packet::{
@@ -13,39 +17,6 @@ use crate::proto::packet::{
     user,
 };
 use crate::proto::terms::{Flags, Terms, Version};
-
-/// How a datagram fares, in microseconds and shares.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Network {
-    delay: u64,
-    jitter: u64,
-    loss: f64,
-    duplicates: f64,
-}
-
-impl Network {
-    pub(super) const fn clean(delay: u64) -> Self {
-        Self {
-            delay,
-            jitter: 0,
-            loss: 0.0,
-            duplicates: 0.0,
-        }
-    }
-
-    pub(super) const fn with_loss(self, loss: f64) -> Self {
-        Self { loss, ..self }
-    }
-
-    /// Up to so much more delay for each datagram: they overtake each other.
-    pub(super) const fn with_jitter(self, jitter: u64) -> Self {
-        Self { jitter, ..self }
-    }
-
-    pub(super) const fn with_duplicates(self, duplicates: f64) -> Self {
-        Self { duplicates, ..self }
-    }
-}
 
 /// What came of it.
 #[derive(Debug)]
@@ -58,26 +29,10 @@ pub(super) struct Report {
     /// Lost, though they had arrived in time.
     pub(super) in_time_and_lost: u64,
     pub(super) key_responses: u64,
+    pub(super) light_acks: u64,
+    pub(super) full_acks: u64,
     pub(super) stats: Stats,
     pub(super) ended: Option<Ended>,
-}
-
-/// xorshift64*: the same everywhere for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn share(&mut self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-        let top = (self.roll() >> 11) as f64;
-        top / (1_u64 << 53) as f64
-    }
 }
 
 /// What happens at a time.
@@ -116,6 +71,17 @@ pub(super) struct World {
     sends: bool,
     is_cut: bool,
     key_responses: u64,
+    /// The bytes of a payload, and how many packets are kept to be sent again.
+    size: usize,
+    keeps: usize,
+    /// What the receiver says it can take, if the sender cares; what it has acknowledged.
+    obeys: bool,
+    flow: u64,
+    acknowledged: SeqNumber,
+    /// Datagrams that the network never carries.
+    spoils: fn(&Packet<'_>) -> bool,
+    light_acks: u64,
+    full_acks: u64,
     // What is known of each payload: when it was sent, and came.
     made: BTreeMap<u64, (u64, Option<u64>)>,
     expected: u64,
@@ -229,6 +195,14 @@ impl World {
             sends: true,
             is_cut: false,
             key_responses: 0,
+            size: 100,
+            keeps: 2_000,
+            obeys: false,
+            flow: u64::from(limits.packets),
+            acknowledged: first,
+            spoils: |_| false,
+            light_acks: 0,
+            full_acks: 0,
             made: BTreeMap::new(),
             expected: 0,
             lost: 0,
@@ -248,6 +222,29 @@ impl World {
         terms.keys = self.connection.terms.keys.take();
         terms.latency = latency;
         self.connection = Connection::new(terms, self.limits, self.moment(self.now));
+    }
+
+    /// Before anything is sent; the sender keeps to what it is told of the window.
+    pub(super) fn limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.flow = u64::from(limits.packets);
+        self.obeys = true;
+        self.latency(self.connection.terms.latency);
+    }
+
+    /// Bytes of each payload.
+    pub(super) fn size(&mut self, size: usize) {
+        self.size = size;
+    }
+
+    /// The sender forgets what it sent after so many packets, and says so when asked.
+    pub(super) fn keeps(&mut self, keeps: usize) {
+        self.keeps = keeps;
+    }
+
+    /// These the network never carries.
+    pub(super) fn spoil(&mut self, spoils: fn(&Packet<'_>) -> bool) {
+        self.spoils = spoils;
     }
 
     /// The sender's clock is fast by so many millionths.
@@ -273,8 +270,21 @@ impl World {
         self.sends = false;
     }
 
+    pub(super) fn resume_data(&mut self) {
+        self.sends = true;
+    }
+
     pub(super) fn cut(&mut self) {
         self.is_cut = true;
+    }
+
+    pub(super) fn mend(&mut self) {
+        self.is_cut = false;
+    }
+
+    pub(super) fn stats(&mut self) -> Stats {
+        let now = self.moment(self.now);
+        self.connection.stats(now)
     }
 
     pub(super) fn ended(&self) -> Option<Ended> {
@@ -337,7 +347,8 @@ impl World {
 
     /// Puts a datagram on the network.
     fn carry(&mut self, datagram: Vec<u8>, to_receiver: bool) {
-        if self.is_cut || self.dice.share() < self.network.loss {
+        let spoiled = Packet::parse(&datagram).is_ok_and(|packet| (self.spoils)(&packet));
+        if self.is_cut || spoiled || self.dice.share() < self.network.loss {
             return;
         }
         let copies = 1 + u64::from(self.dice.share() < self.network.duplicates);
@@ -385,7 +396,9 @@ impl World {
             Event::Send => {
                 let every = self.every;
                 self.at(self.now + every, Event::Send);
-                if self.sends {
+                let flight = self.acknowledged.distance(self.seq);
+                let full = self.obeys && i64::from(flight) >= self.flow.cast_signed();
+                if self.sends && !full {
                     self.send();
                 }
             }
@@ -410,7 +423,7 @@ impl World {
 
     fn send(&mut self) {
         let mut payload = self.number.to_be_bytes().to_vec();
-        payload.resize(100, 0xA5);
+        payload.resize(self.size, 0xA5);
         let slot = match &self.keys {
             Some(keys) => keys.encrypt(self.seq, &mut payload),
             None => KeySlot::None,
@@ -425,7 +438,7 @@ impl World {
         let datagram = sent.datagram(false);
         self.carry(datagram, true);
         self.kept.push_back(sent);
-        if self.kept.len() > 2_000 {
+        if self.kept.len() > self.keeps {
             self.kept.pop_front();
         }
         self.number += 1;
@@ -441,6 +454,18 @@ impl World {
         match control.kind {
             Kind::Nak(ranges) => {
                 for range in ranges {
+                    let kept = self.kept.front().map_or(self.seq, |sent| sent.seq);
+                    if kept.distance(range.first) < 0 {
+                        let last = match kept.distance(range.last) < 0 {
+                            true => range.last,
+                            false => kept.sub(1),
+                        };
+                        self.say(Kind::DropRequest {
+                            message: MessageNumber::new(0),
+                            first: range.first,
+                            last,
+                        });
+                    }
                     let mut seq = range.first;
                     for _ in 0..range.count() {
                         let first = self.kept.front().map(|sent| sent.seq);
@@ -456,8 +481,23 @@ impl World {
             }
             Kind::Ack { number, body } => {
                 assert!(self.seq.distance(body.next()) <= 0);
-                if matches!(body, AckBody::Full(_)) {
-                    self.say(Kind::AckAck { number });
+                let newly = self.acknowledged.distance(body.next());
+                if newly > 0 {
+                    self.acknowledged = body.next();
+                }
+                match body {
+                    AckBody::Full(full) => {
+                        self.full_acks += 1;
+                        if newly >= 0 {
+                            self.flow = u64::from(full.available_buffer);
+                        }
+                        self.say(Kind::AckAck { number });
+                    }
+                    AckBody::Light { .. } => {
+                        self.light_acks += 1;
+                        let newly = u64::try_from(newly).unwrap_or(0);
+                        self.flow = self.flow.saturating_sub(newly);
+                    }
                 }
             }
             Kind::User { subtype, body } => {
@@ -513,6 +553,8 @@ impl World {
             late: self.late,
             in_time_and_lost: self.in_time_and_lost,
             key_responses: self.key_responses,
+            light_acks: self.light_acks,
+            full_acks: self.full_acks,
             stats: self.connection.stats(now),
             ended: self.connection.ended(),
         }
