@@ -7,6 +7,7 @@
     reason = "what must hold and does not is a finding"
 )]
 
+mod connection;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::proto::handshake::{Answer, Call, Dial, DialConfig, Gate, GateConfig};
 use crate::proto::keys::{KeyLength, KeyRequest, KeyState, Keys, MAX_KEY_LEN, Passphrase};
 use crate::proto::packet::{Kind, MAX_DATAGRAM, Packet, SeqNumber, SocketId};
 use crate::proto::stream_id::StreamRequest;
+pub use connection::connection;
 
 /// A packet: what was read is written and read as the same.
 pub fn packet(data: &[u8]) {
@@ -258,12 +260,20 @@ fn passphrase() -> Passphrase {
 fn datagrams(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = data;
     std::iter::from_fn(move || {
-        let ([high, low], tail) = rest.split_first_chunk()?;
-        let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
-        let (datagram, tail) = tail.split_at(length);
+        rest.first_chunk::<2>()?;
+        let (datagram, tail) = datagram_of(rest);
         rest = tail;
         Some(datagram)
     })
+}
+
+/// The first datagram, and what is behind it.
+fn datagram_of(data: &[u8]) -> (&[u8], &[u8]) {
+    let Some(([high, low], tail)) = data.split_first_chunk() else {
+        return (&[], &[]);
+    };
+    let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
+    tail.split_at(length)
 }
 
 const OWN: SocketId = SocketId(0x0BAD_CAFE);

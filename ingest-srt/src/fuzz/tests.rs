@@ -14,6 +14,7 @@ fn corpora_and_findings_are_survived() {
     replay::replay(
         "srt",
         &[
+            ("connection", connection),
             ("handshake", handshake),
             ("keys", keys),
             ("packet", packet),
@@ -71,6 +72,16 @@ proptest! {
         packet(&data);
         handshake(&data);
         stream_id(&data);
+    }
+
+    #[test]
+    fn random_scripts_are_survived(data in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut data = data;
+        // Deriving keys takes its time without optimisation.
+        if let Some(first) = data.first_mut() && *first & 12 != 0 {
+            *first &= !3;
+        }
+        connection(&data);
     }
 
     #[test]
