@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// A server on free ports, with every plugin that is linked.
 async fn start(config: &str) -> (Server, SocketAddr, SocketAddr) {
     let mut settings = Settings::from_toml(config, "test.toml").unwrap();
-    for section in ["server", "rtmp", "acme"] {
+    for section in ["server", "rtmp", "srt", "acme"] {
         let key = format!("{section}.listen");
         settings.set(&key, "127.0.0.1:0", Origin::Default).unwrap();
     }
