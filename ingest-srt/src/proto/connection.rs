@@ -23,7 +23,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use self::ack::{ACK_EVERY, Acks, LIGHT_ACK_EVERY};
 use self::clock::Clock;
 pub use self::stats::Stats;
-use self::stats::{Rate, RoundTrip};
+use self::stats::{LEAST_PATIENCE, Rate, RoundTrip};
 use self::window::{Place, Window};
 use super::keys::{KeyState, Keys};
 use super::packet::{
@@ -224,7 +224,7 @@ impl Connection {
                 self.untold += skipped;
                 if missing > 0 {
                     self.ask_at_once(arrived.seq, missing, now);
-                    let due = now + self.round_trip.patience();
+                    let due = now + self.patience();
                     self.nak_at = Some(self.nak_at.map_or(due, |at| at.min(due)));
                 }
             }
@@ -247,6 +247,13 @@ impl Connection {
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let range = LossRange::new(seq.sub(missing), seq.sub(1));
         self.ask(range, now);
+    }
+
+    /// After how long what is missing is asked for again. One answer that took a second
+    /// must not cost the tries that the latency leaves time for.
+    fn patience(&self) -> Duration {
+        let tries = (self.terms.latency / 4).max(self.round_trip.smoothed);
+        self.round_trip.patience().min(tries).max(LEAST_PATIENCE)
     }
 
     /// Sends NAKs.
@@ -280,7 +287,7 @@ impl Connection {
             self.acknowledge(now);
         }
         if self.nak_at.is_some_and(|at| at <= now) && self.draining.is_none() {
-            let patience = self.round_trip.patience();
+            let patience = self.patience();
             let due = self.window.due(now, patience, MOST_RANGES);
             self.ask(due, now);
             let next = self.window.next_due(patience);

@@ -58,7 +58,7 @@ impl Connection {
             let guessed = !self.round_trip.measured;
             self.round_trip.add(now.saturating_duration_since(at));
             if guessed && self.nak_at.is_some() {
-                self.nak_at = self.window.next_due(self.round_trip.patience());
+                self.nak_at = self.window.next_due(self.patience());
             }
         }
     }

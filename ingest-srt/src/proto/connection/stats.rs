@@ -173,7 +173,7 @@ impl RoundTrip {
 /// However steady a line was, and however short, answers may take so much longer, and so
 /// long.
 const LEAST_DOUBT: Duration = Duration::from_millis(5);
-const LEAST_PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Nobody waits longer for an acknowledgement of an acknowledgement.
 const LONGEST: Duration = Duration::from_secs(10);

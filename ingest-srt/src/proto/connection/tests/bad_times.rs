@@ -112,6 +112,22 @@ fn nobody_who_acknowledges_acknowledgements_is_no_harm() {
 }
 
 #[test]
+fn one_answer_that_took_a_second_leaves_time_for_three_tries() {
+    let (mut connection, now) = bare(Limits::default());
+    connection.terms.latency = Duration::from_millis(500);
+    for _ in 0..200 {
+        connection.round_trip.add(Duration::from_millis(40));
+    }
+    connection.round_trip.add(Duration::from_secs(1));
+    connection.handle(data(1_000, b"x"), now);
+    connection.handle(data(1_002, b"y"), now);
+    for ms in 1..500 {
+        connection.handle_timeout(now + Duration::from_millis(ms));
+    }
+    assert_eq!(connection.stats(now).naks, 1 + 3);
+}
+
+#[test]
 fn answers_that_come_twice_and_in_disorder_count_once() {
     let network = Network::clean(20_000).with_jitter(15_000);
     let mut world = World::new(25, network.with_duplicates(0.5));
