@@ -11,6 +11,7 @@ pub mod hevc;
 pub mod mpeg_audio;
 mod nal;
 pub mod opus;
+mod sets;
 mod vui;
 
 use rillcast_core::{Codec, Track};

@@ -61,10 +61,11 @@ pub(crate) use section::crc as section_checksum;
 /// cut there, and the stream is not believed again for long. A frame of audio
 /// is handed on with its last byte.
 ///
-/// **Memory.** Of each video track (four at most) an access unit of at most
-/// 8 MiB is held, and of each audio track (sixteen at most) a frame. What
-/// [`Demuxer::next_item`] has not been asked for is held besides, in the size
-/// of what was pushed.
+/// **Memory.** Of each video track (four at most) an access unit is held, of at
+/// most 8 MiB for all of them together, and of each audio track (sixteen at
+/// most) a frame. Where a time is not believed at once, 2 MiB of a track wait
+/// for the next one. What [`Demuxer::next_item`] has not been asked for is held
+/// besides, in the size of what was pushed.
 #[derive(Debug, Default)]
 pub struct Demuxer {
     sync: Sync,

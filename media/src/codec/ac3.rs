@@ -4,6 +4,9 @@
 //! An access unit of AC-3 is one frame. One of Enhanced AC-3 is all frames that
 //! sound together, for six blocks of 256 samples: the first independent
 //! substream's, those that depend on it, and those of further programs.
+//!
+//! Checksums are left to decoders: they verify them, and conceal a damaged frame better
+//! than a gap can be. What is lost on the way shows in the transport's own counters.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -32,6 +32,9 @@ pub struct Framer {
     locked: Option<u64>,
     /// The kind of the last frame, whatever happened since.
     known: Option<u64>,
+    /// Behind damage, no frame of that kind begins before this place: so none is
+    /// looked for there again.
+    barren: u64,
     /// The length of the last frame.
     last_len: usize,
     ready: VecDeque<AudioUnit>,
@@ -95,6 +98,7 @@ impl Framer {
             begin: 0,
             locked: None,
             known: None,
+            barren: 0,
             last_len: 0,
             ready: VecDeque::new(),
             dropped: 0,
@@ -114,11 +118,11 @@ impl Framer {
     /// Says that bytes are missing between what was pushed and what will be:
     /// the frame that they cut short is dropped.
     pub fn lost(&mut self) {
-        while self.cut() {}
+        while self.cut(End::Here) {}
         // What looked like the start of a frame and was not hides none behind it.
         while self.locked.is_none() && !self.buffer.is_empty() {
             self.skip(1);
-            while self.cut() {}
+            while self.cut(End::Here) {}
         }
         if self.syntax.lost() || !self.buffer.is_empty() {
             self.skip(self.buffer.len());
@@ -128,7 +132,7 @@ impl Framer {
 
     /// The next access unit; `None` if more bytes are needed for it.
     pub fn next_unit(&mut self) -> Option<AudioUnit> {
-        while self.ready.is_empty() && self.cut() {}
+        while self.ready.is_empty() && self.cut(End::Open) {}
         self.ready.pop_front()
     }
 
@@ -148,7 +152,10 @@ impl Framer {
 
     /// Takes one frame off the buffer, or some bytes that are none. `false` if
     /// more bytes are needed to go on.
-    fn cut(&mut self) -> bool {
+    ///
+    /// It makes no difference in which pieces the bytes came: before a frame is whole,
+    /// or nothing more will come, nothing is judged that more bytes could change.
+    fn cut(&mut self, end: End) -> bool {
         let (len, kind) = match self.syntax.probe(&self.buffer) {
             Probe::Frame { len, kind } => (len.max(1), kind),
             Probe::More => return false,
@@ -157,12 +164,19 @@ impl Framer {
                 return !self.buffer.is_empty();
             }
         };
+        if let Some(at) = self.known_within(len, kind) {
+            self.skip(at);
+            return true;
+        }
+        if len > self.buffer.len() && end == End::Open {
+            return false;
+        }
         if let Some(at) = self.hidden(len, kind) {
             self.skip(at);
             return true;
         }
         let Some((frame, rest)) = self.buffer.split_at_checked(len) else {
-            return self.find_known(kind);
+            return false;
         };
         let expected = self.locked == Some(kind)
             || (self.syntax.is_telling() && self.locked.or(self.known) == Some(kind));
@@ -184,7 +198,9 @@ impl Framer {
             self.dropped += 1;
         }
         self.locked = Some(kind);
-        self.known = Some(kind);
+        if self.known.replace(kind) != Some(kind) {
+            self.barren = 0;
+        }
         self.last_len = len;
         self.advance(len);
         true
@@ -196,33 +212,36 @@ impl Framer {
         if self.locked != Some(kind) || !self.syntax.is_telling() || len <= 2 * self.last_len {
             return None;
         }
-        let known = |at: usize| match self.syntax.probe(self.buffer.get(at..)?) {
+        let frame = self.buffer.get(..len).unwrap_or(&self.buffer);
+        let known = |at: usize| match self.syntax.probe(frame.get(at..)?) {
             Probe::Frame { len, kind: found } if found == kind => Some(at + len),
             _ => None,
         };
-        (1..len.min(self.buffer.len())).find(|at| known(*at).and_then(known).is_some())
+        (1..frame.len()).find(|at| known(*at).and_then(known).is_some())
     }
 
-    /// Behind damage, what looks like a long frame of another kind is not
-    /// waited for where a frame of the known kind begins behind it.
-    fn find_known(&mut self, kind: u64) -> bool {
-        let Some(known) = self.known.filter(|known| *known != kind) else {
-            return false;
-        };
+    /// Behind damage, where a frame of the known kind begins within what looks like a
+    /// frame of another kind: that is none. The first such place is no other when more
+    /// bytes come, and what claims to be long is not waited for.
+    fn known_within(&mut self, len: usize, kind: u64) -> Option<usize> {
+        let known = self.known.filter(|known| *known != kind)?;
         if self.locked.is_some() || !self.syntax.is_telling() {
-            return false;
+            return None;
         }
+        let frame = self.buffer.get(..len).unwrap_or(&self.buffer);
         let is_known = |at: &usize| {
-            let rest = self.buffer.get(*at..).unwrap_or_default();
+            let rest = frame.get(*at..).unwrap_or_default();
             matches!(self.syntax.probe(rest), Probe::Frame { kind, .. } if kind == known)
         };
-        match (1..self.buffer.len()).find(is_known) {
-            Some(at) => {
-                self.skip(at);
-                true
-            }
-            None => false,
+        let seen = usize::try_from(self.barren.saturating_sub(self.begin));
+        let from = seen.unwrap_or(usize::MAX).max(1);
+        if let Some(at) = (from..frame.len()).find(is_known) {
+            return Some(at);
         }
+        // The last bytes may be a header that is not whole.
+        let sure = frame.len().saturating_sub(LONGEST_HEADER);
+        self.barren = self.barren.max(self.begin + sure as u64);
+        None
     }
 
     /// Leaves bytes out that are no frame. They count as one, however many.
@@ -238,6 +257,14 @@ impl Framer {
         self.buffer.advance(count);
         self.begin += count as u64;
     }
+}
+
+/// Whether more bytes will follow those that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// What comes next does not belong to them.
+    Here,
 }
 
 /// What a framer must know of a format.
@@ -284,6 +311,9 @@ pub(super) enum Probe {
 /// A frame that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
+
+/// No format needs more bytes to tell that a frame begins.
+const LONGEST_HEADER: usize = 16;
 
 /// What is kept of a stream whose access units nobody asks for: more than any
 /// format's longest frame and what a packet of the transport may add.

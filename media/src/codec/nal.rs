@@ -84,6 +84,18 @@ impl<'a, E: From<Fault>> Iterator for Units<'a, E> {
     }
 }
 
+/// Whether two access units with four-byte lengths hold the same NAL units in the same
+/// order, as far as those `count`. Malformed ones are equal only to themselves.
+pub(super) fn equal(a: &[u8], b: &[u8], counts: impl Fn(&[u8]) -> bool) -> bool {
+    let walk = |payload| Units::<Fault>::new(payload, 4);
+    let broken = |payload| walk(payload).any(|unit| unit.is_err());
+    let kept = |payload| {
+        let units = walk(payload).filter_map(Result::ok);
+        units.filter(|unit| !unit.is_empty() && counts(unit))
+    };
+    a == b || (!broken(a) && !broken(b) && kept(a).eq(kept(b)))
+}
+
 /// NAL units with four-byte lengths, empty ones left out.
 pub(super) fn joined<'a>(units: &(impl Iterator<Item = &'a [u8]> + Clone)) -> Bytes {
     let kept = || units.clone().filter(|unit| !unit.is_empty());

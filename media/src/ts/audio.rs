@@ -112,14 +112,26 @@ impl Audio {
     ) {
         self.position += bytes.len() as u64;
         self.framer.push(bytes);
+        self.drain(received, counts, out);
+    }
+
+    fn drain(&mut self, received: Instant, counts: &mut Counts, out: &mut impl FnMut(Output)) {
         while let Some(unit) = self.framer.next_unit() {
             self.emit(unit, received, counts, out);
         }
     }
 
     /// About so many bytes are missing here.
-    pub(super) fn lose(&mut self, bytes: u32) {
+    pub(super) fn lose(
+        &mut self,
+        bytes: u32,
+        received: Instant,
+        counts: &mut Counts,
+        out: &mut impl FnMut(Output),
+    ) {
         self.framer.lost();
+        // What was waited with until now still has the times that came with it.
+        self.drain(received, counts, out);
         let lost = self.lost.get_or_insert_default();
         lost.bytes = lost.bytes.saturating_add(u64::from(bytes));
         // The frame that the last PES packet's times belong to is lost.

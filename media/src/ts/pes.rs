@@ -20,6 +20,18 @@ pub(super) struct Stamp {
     pub(super) dts: i64,
 }
 
+impl Stamp {
+    /// Whether a decoder could hold the picture for so long. One of the times is damaged
+    /// if not, and nothing says which.
+    fn is_possible(&self) -> bool {
+        (-LONGEST_HELD..=LONGEST_HELD).contains(&between(self.dts, self.pts))
+    }
+}
+
+/// No decoder holds a picture for more than ten seconds (2.14.1, 2.17.1). Some muxers
+/// write times the wrong way round.
+const LONGEST_HELD: i64 = 10 * 90_000;
+
 /// What the beginning of a PES packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
@@ -104,7 +116,8 @@ fn stamp(flags: u8, fields: &[u8]) -> Option<Stamp> {
         3 => Some(Stamp {
             pts: read(0)?,
             dts: read(5)?,
-        }),
+        })
+        .filter(Stamp::is_possible),
         _ => None,
     }
 }
@@ -119,5 +132,41 @@ pub(super) const fn between(from: i64, to: i64) -> i64 {
         ahead
     } else {
         ahead - CYCLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The five bytes of a time.
+    fn time(ticks: i64) -> [u8; 5] {
+        let byte = |shift: u32, mask: i64| u8::try_from(ticks >> shift & mask).unwrap();
+        [
+            0x31 | byte(30, 7) << 1,
+            byte(22, 255),
+            byte(15, 127) << 1 | 1,
+            byte(7, 255),
+            byte(0, 127) << 1 | 1,
+        ]
+    }
+
+    #[test]
+    fn times_that_no_decoder_could_keep_are_none() {
+        let last = CYCLE - 1;
+        for (pts, dts, possible) in [
+            (3_600, 0, true),
+            (900_000, 0, true),
+            (3_599, last, true),
+            (0, 3_600, true),
+            (900_001, 0, false),
+            // One bit of the time is damaged.
+            (3_600 | 1 << 31, 0, false),
+            (3_600, 1 << 32, false),
+        ] {
+            let fields = [time(pts), time(dts)].concat();
+            let read = stamp(3, &fields);
+            assert_eq!(read, possible.then_some(Stamp { pts, dts }), "{pts} {dts}");
+        }
     }
 }

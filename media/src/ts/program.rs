@@ -323,6 +323,9 @@ impl Program {
             }
         }
         kept.sort_by_key(|stream| stream.id);
+        for stream in &mut kept {
+            stream.share(videos);
+        }
         self.streams = kept;
         if changed {
             let kinds = self.streams.iter().map(|stream| {

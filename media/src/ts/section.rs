@@ -125,3 +125,96 @@ const fn table() -> [u32; 256] {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A section of a table, with so many bytes behind its header.
+    fn section(id: u8, body: &[u8]) -> Vec<u8> {
+        let [high, low] = u16::try_from(body.len() + 4).unwrap().to_be_bytes();
+        let mut section = [&[id, 0xb0 | high, low], body].concat();
+        section.extend_from_slice(&crc(&section).to_be_bytes());
+        section
+    }
+
+    /// A payload, and whether a section begins in it.
+    type Payload = (bool, Vec<u8>);
+
+    /// The payloads that carry sections one behind the other, and of each section which
+    /// ones it lies in.
+    fn payloads(sections: &[Vec<u8>]) -> (Vec<Payload>, Vec<(usize, usize)>) {
+        let stream = sections.concat();
+        let mut begins = Vec::new();
+        let mut at = 0;
+        for section in sections {
+            begins.push(at);
+            at += section.len();
+        }
+        let mut out: Vec<Payload> = Vec::new();
+        let mut lies = vec![(usize::MAX, 0); sections.len()];
+        let mut at = 0;
+        while at < stream.len() {
+            // With a pointer field if one begins here.
+            let begin = begins.iter().find(|begin| (at..at + 183).contains(*begin));
+            // One may not begin with the last byte of a payload that has no such field:
+            // that one is a byte shorter.
+            let short = begin.is_some() || begins.contains(&(at + 183));
+            let room = if short { 183 } else { 184 };
+            let end = stream.len().min(at + room);
+            let mut payload = Vec::new();
+            payload.extend(begin.map(|begin| u8::try_from(begin - at).unwrap()));
+            payload.extend_from_slice(&stream[at..end]);
+            if begin.is_some() {
+                payload.resize(184, 0xff);
+            }
+            for ((first, last), (begin, section)) in
+                lies.iter_mut().zip(begins.iter().zip(sections))
+            {
+                if *begin < end && begin + section.len() > at {
+                    *first = (*first).min(out.len());
+                    *last = out.len();
+                }
+            }
+            out.push((begin.is_some(), payload));
+            at = end;
+        }
+        (out, lies)
+    }
+
+    proptest! {
+        #[test]
+        fn sections_come_out_whole_wherever_they_are_cut_and_lost_ones_alone_are_missing(
+            sizes in prop::collection::vec(5_usize..1_000, 1..8),
+            lost in prop::collection::vec(0_usize..40, 0..3),
+        ) {
+            let made: Vec<_> = sizes
+                .iter()
+                .zip(0_u8..)
+                .map(|(size, id)| section(id, &vec![id ^ 0x55; *size]))
+                .collect();
+            let (payloads, lies) = payloads(&made);
+            let mut sections = Sections::default();
+            let mut found = Vec::new();
+            for (at, (starts, payload)) in payloads.iter().enumerate() {
+                if lost.contains(&at) {
+                    sections.lost();
+                    continue;
+                }
+                sections.push(*starts, payload, |checked| match checked {
+                    Checked::Section(section) => found.push(section.to_vec()),
+                    Checked::Broken => panic!("none is broken"),
+                });
+            }
+            let want: Vec<_> = made
+                .iter()
+                .zip(lies)
+                .filter(|(_, (first, last))| !lost.iter().any(|at| (first..=last).contains(&at)))
+                .map(|(section, _)| section[..section.len() - 4].to_vec())
+                .collect();
+            prop_assert_eq!(found, want);
+        }
+    }
+}

@@ -153,6 +153,13 @@ impl Stream {
         self.times.restart(cx.items);
     }
 
+    /// There are so many tracks of video.
+    pub(super) fn share(&mut self, tracks: usize) {
+        if let Codec::Video(video) = &mut self.codec {
+            video.share(tracks);
+        }
+    }
+
     /// The map names this language now.
     pub(super) fn describe(&mut self, language: Option<String>, cx: &mut Context<'_>) {
         if self.entry.language == language {
@@ -167,9 +174,13 @@ impl Stream {
 
     /// So many packets are missing.
     fn lose(&mut self, packets: u32, cx: &mut Context<'_>) {
+        let received = cx.received;
         self.with_codec(cx, |codec, counts, sink| match codec {
             Codec::Video(video) => video.lose(counts, &mut |output| sink.video(output)),
-            Codec::Audio(audio) => audio.lose(packets.saturating_mul(PAYLOAD)),
+            Codec::Audio(audio) => {
+                let bytes = packets.saturating_mul(PAYLOAD);
+                audio.lose(bytes, received, counts, &mut |output| sink.audio(output));
+            }
         });
         self.pes = match self.pes {
             Pes::Outside => Pes::Outside,

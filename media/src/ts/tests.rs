@@ -232,3 +232,47 @@ fn access_units_need_not_lie_in_pes_packets_of_their_own() {
         }
     }
 }
+
+/// As [`picture`], its last slice `size` bytes longer.
+fn long_picture(keyframe: bool, number: u8, size: usize) -> Vec<u8> {
+    let mut bytes = picture(keyframe, number);
+    bytes.resize(bytes.len() + size, 0x55);
+    bytes
+}
+
+#[test]
+fn pictures_that_wait_for_a_time_that_is_believed_take_little_room() {
+    const SIZE: usize = 1 << 20;
+    let mut demuxer = Demuxer::new();
+    let mut maker = Maker::new(VIDEO);
+    let mut packets = tables(&[(0x1b, VIDEO)]);
+    for number in 0..3 {
+        let time = i64::from(number) * 3_600;
+        packets.extend(maker.pes(Some(time), &picture(number == 0, number)));
+    }
+    // A time that nobody believes, and after it none at all.
+    packets.extend(maker.pes(Some(9_000_000), &long_picture(false, 3, SIZE)));
+    for number in 4..40 {
+        packets.extend(maker.pes(None, &long_picture(false, number, SIZE)));
+    }
+    let frames = frames(run(&mut demuxer, &packets));
+    let came: usize = frames.iter().map(|frame| frame.payload.len()).sum();
+    // All but a few of 37.
+    assert!(came > 33 * SIZE, "only {came} bytes came");
+}
+
+#[test]
+fn tracks_of_video_share_the_room_for_what_is_not_whole() {
+    const SIZE: usize = 3 << 20;
+    for (tracks, oversized) in [(2, 0), (4, 4)] {
+        let mut demuxer = Demuxer::new();
+        let pids: Vec<(u8, u16)> = (0..tracks).map(|at| (0x1b, VIDEO + at)).collect();
+        let mut packets = tables(&pids);
+        for (_, pid) in &pids {
+            packets.extend(Maker::new(*pid).pes(Some(0), &long_picture(true, 0, SIZE)));
+        }
+        run(&mut demuxer, &packets);
+        demuxer.flush(Instant::now());
+        assert_eq!(demuxer.counts().oversized_units, oversized, "{tracks}");
+    }
+}

@@ -20,6 +20,8 @@ pub(super) struct Times {
     step: i64,
     /// Frames from one on whose time is not believed yet.
     held: Vec<SourceFrame>,
+    /// Bytes of those.
+    bytes: usize,
 }
 
 /// Ticks by which a time may be before the one that it should follow: sound
@@ -31,6 +33,9 @@ const AHEAD: i64 = 45_000;
 
 /// Frames that wait at most: as many as a PES packet of sound may hold.
 const MAX_HELD: usize = 64;
+
+/// Bytes that wait at most. A few pictures are enough to see which time goes on.
+const MAX_BYTES: usize = 2 << 20;
 
 impl Times {
     /// Takes a frame. `own` says whether its time stood in the stream, or was
@@ -63,8 +68,9 @@ impl Times {
     }
 
     fn hold(&mut self, frame: SourceFrame, items: &mut VecDeque<SourceItem>) {
+        self.bytes += frame.payload.len();
         self.held.push(frame);
-        if self.held.len() >= MAX_HELD {
+        if self.held.len() >= MAX_HELD || self.bytes > MAX_BYTES {
             self.release(0, items);
         }
     }
@@ -92,6 +98,7 @@ impl Times {
     }
 
     fn release(&mut self, shift: i64, items: &mut VecDeque<SourceItem>) {
+        self.bytes = 0;
         for mut frame in std::mem::take(&mut self.held) {
             frame.dts = (frame.dts + shift).rem_euclid(CYCLE);
             self.give(frame, items);

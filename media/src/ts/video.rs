@@ -3,10 +3,11 @@
 //!
 //! Bytes are copied once, from the packet into the access unit, and start
 //! codes become lengths on the way. What begins an access unit is the codec's
-//! matter: `video/avc.rs`, `video/hevc.rs`.
+//! matter: `video/codec.rs`, `video/avc.rs`, `video/hevc.rs`.
 
 mod avc;
 mod clock;
+mod codec;
 mod ends;
 mod hevc;
 
@@ -21,57 +22,12 @@ use crate::codec::avc::Slice;
 use crate::payload::compact;
 use avc::LOOK;
 use clock::Clock;
+use codec::{Codec, Configured, Look, Role};
 use ends::Ends;
 
-/// No access unit is longer: an intra picture of 8K takes some 2 MiB.
-pub(super) const MAX_UNIT: usize = 8 << 20;
-
-/// What a codec sees in a NAL unit, as far as the division into access units
-/// is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// The first unit of an access unit, and nothing else.
-    Delimiter,
-    /// Stands before the slices: parameter sets, messages.
-    Leading,
-    /// Stands before each slice, and belongs to it.
-    Prefix,
-    /// A slice of the picture that is being put together.
-    Slice,
-    /// A slice of the second field of the frame that is being put together.
-    SecondField,
-    /// The first slice of a picture.
-    FirstSlice,
-    /// A slice of a picture whose beginning is not there.
-    Stray,
-    /// Stands behind the slices, or anywhere.
-    Other,
-    /// Only fills.
-    Filler,
-    /// None that may be.
-    Broken,
-}
-
-/// The role of a NAL unit, and if it is a slice, what that tells.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    role: Role,
-    keyframe: bool,
-    /// It is of one field of a frame.
-    field: bool,
-    slice: Option<Slice>,
-}
-
-impl Look {
-    const fn of(role: Role) -> Self {
-        Self {
-            role,
-            keyframe: false,
-            field: false,
-            slice: None,
-        }
-    }
-}
+/// No access unit is longer: an intra picture of 8K takes some 2 MiB. Where there are
+/// several tracks of video, they share it.
+const MAX_UNIT: usize = 8 << 20;
 
 /// An access unit's bytes and times.
 #[derive(Debug)]
@@ -129,6 +85,8 @@ pub(super) struct Video {
     lost: bool,
     /// Undamaged access units have come without times of their own.
     untimed: bool,
+    /// No access unit may be longer.
+    room: usize,
 }
 
 /// More bytes before a start code are no damage but a NAL unit that goes on.
@@ -189,7 +147,13 @@ impl Video {
             last_received: None,
             lost: false,
             untimed: false,
+            room: MAX_UNIT,
         }
+    }
+
+    /// There are so many tracks of video.
+    pub(super) fn share(&mut self, tracks: usize) {
+        self.room = MAX_UNIT / tracks.max(1);
     }
 
     /// A PES packet begins.
@@ -309,7 +273,7 @@ impl Video {
         });
         if self.buffer.is_empty() {
             let [size, _] = self.sizes;
-            self.buffer.reserve(size);
+            self.buffer.reserve(size.min(self.room));
         }
         self.buffer.put_u32(0);
     }
@@ -323,7 +287,7 @@ impl Video {
             }
             return;
         };
-        if self.buffer.len() + bytes.len() > MAX_UNIT {
+        if self.buffer.len() + bytes.len() > self.room {
             counts.oversized_units += 1;
             self.reset();
             return;
@@ -419,7 +383,7 @@ impl Video {
         }
         if look.keyframe {
             let [_, size] = self.sizes;
-            let more = size.saturating_sub(self.buffer.len());
+            let more = size.min(self.room).saturating_sub(self.buffer.len());
             self.buffer.reserve(more);
         }
     }
@@ -475,7 +439,7 @@ impl Video {
         let mut next = BytesMut::new();
         if !rest.is_empty() {
             let [other, _] = self.sizes;
-            next.reserve(other.max(rest.len()));
+            next.reserve(other.min(self.room).max(rest.len()));
             next.put_slice(rest);
         }
         self.buffer.truncate(end);
@@ -518,68 +482,4 @@ impl Video {
             received,
         }));
     }
-}
-
-impl Role {
-    /// Whether it is a part of the access unit. Delimiters and filler say
-    /// nothing where access units have lengths.
-    const fn is_kept(self) -> bool {
-        !matches!(
-            self,
-            Self::Delimiter | Self::Filler | Self::Stray | Self::Broken
-        )
-    }
-}
-
-/// What the codec knows.
-#[derive(Debug)]
-enum Codec {
-    Avc(Box<avc::Codec>),
-    Hevc(Box<hevc::Codec>),
-}
-
-impl Codec {
-    fn look(&self, unit: &[u8], progress: Option<&Progress>) -> Look {
-        match self {
-            Self::Avc(codec) => {
-                let before = progress.and_then(|unit| unit.slice.as_ref());
-                let lone = progress.is_some_and(|unit| unit.lone_field);
-                codec.look(unit, before, lone)
-            }
-            Self::Hevc(_) => hevc::look(unit, progress.is_some_and(|unit| unit.picture)),
-        }
-    }
-
-    /// A NAL unit is whole.
-    fn ended(&mut self, unit: &[u8]) {
-        if let Self::Avc(codec) = self {
-            codec.ended(unit);
-        }
-    }
-
-    fn configure(&mut self, payload: &[u8], id: TrackId) -> Configured {
-        match self {
-            Self::Avc(codec) => codec.configure(payload, id),
-            Self::Hevc(codec) => codec.configure(payload, id),
-        }
-    }
-
-    /// Ticks of 90 kHz from picture to picture, if the parameter sets say it.
-    fn step(&self) -> Option<i64> {
-        let rate = match self {
-            Self::Avc(codec) => codec.frame_rate(),
-            Self::Hevc(codec) => codec.frame_rate(),
-        };
-        rate.map(|rate| i64::from(rate.den) * 90_000 / i64::from(rate.num.max(1)))
-    }
-}
-
-/// What an access unit's parameter sets made of the configuration.
-#[derive(Debug)]
-enum Configured {
-    /// There is none yet.
-    None,
-    /// It is as before.
-    Known,
-    New(Track),
 }

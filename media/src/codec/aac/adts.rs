@@ -4,6 +4,10 @@
 //! A stream with spectral band replication states the core's rate and nothing
 //! else: its configuration signals the replication implicitly, as section
 //! 1.6.6.1 allows, and the track's rate is the core's.
+//!
+//! The checksum of a frame that has one is not verified: it covers the first bits of
+//! each element of the block, and where those begin only a decoder knows. What is lost
+//! on the way shows in the transport's own counters.
 
 use std::collections::VecDeque;
 

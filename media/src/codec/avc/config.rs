@@ -8,6 +8,7 @@ use super::{Error, Sps, unit_type, units};
 use crate::codec::AVC;
 use crate::codec::bits::BitReader;
 use crate::codec::nal::{trimmed, unescape};
+use crate::codec::sets::{Allowance, ParameterSets};
 use crate::cursor::Cursor;
 
 /// A decoder's configuration: the parameter sets of a stream.
@@ -18,9 +19,9 @@ use crate::cursor::Cursor;
 #[derive(Clone, Debug)]
 pub struct Config {
     length_size: u8,
-    sps: Vec<Bytes>,
-    pps: Vec<Bytes>,
-    sps_ext: Vec<Bytes>,
+    sps: ParameterSets,
+    pps: ParameterSets,
+    sps_ext: ParameterSets,
     first: Sps,
 }
 
@@ -49,13 +50,13 @@ impl Config {
         let sps = parameter_sets(&mut cursor, sps_count & 0x1f).ok_or(Error::Truncated)?;
         let pps_count = cursor.u8().ok_or(Error::Truncated)?;
         let pps = parameter_sets(&mut cursor, pps_count).ok_or(Error::Truncated)?;
-        let first = Sps::parse(sps.first().ok_or(Error::NoSps)?)?;
+        let first = Sps::parse(sps.units().first().ok_or(Error::NoSps)?)?;
         // The extension of the high profiles is missing from some senders'
         // records, and the rest of it follows from the parameter set.
         let sps_ext = if first.has_extension() {
             extension(&mut cursor).unwrap_or_default()
         } else {
-            Vec::new()
+            ParameterSets::default()
         };
         let config = Self {
             length_size,
@@ -76,13 +77,15 @@ impl Config {
         let sps = trimmed(sets.find(|unit| unit_type(unit) == SPS)?);
         let mut config = Self {
             length_size: 4,
-            sps: vec![Bytes::copy_from_slice(sps)],
-            pps: Vec::new(),
-            sps_ext: Vec::new(),
+            sps: ParameterSets::default(),
+            pps: ParameterSets::default(),
+            sps_ext: ParameterSets::default(),
             first: Sps::parse(sps).ok()?,
         };
+        let id = set_id(sps).ok();
+        config.sps.push(id, Bytes::copy_from_slice(sps));
         config.absorb(payload).ok()?;
-        (!config.pps.is_empty() && config.is_bounded()).then_some(config)
+        (!config.pps.units().is_empty() && config.is_bounded()).then_some(config)
     }
 
     /// How many bytes the lengths of NAL units take in the stream that the
@@ -101,19 +104,19 @@ impl Config {
     /// The sequence parameter sets as NAL units.
     #[must_use]
     pub fn sequence_parameter_sets(&self) -> &[Bytes] {
-        &self.sps
+        self.sps.units()
     }
 
     /// The picture parameter sets as NAL units.
     #[must_use]
     pub fn picture_parameter_sets(&self) -> &[Bytes] {
-        &self.pps
+        self.pps.units()
     }
 
     /// The extensions of sequence parameter sets as NAL units (alpha planes).
     #[must_use]
     pub fn sequence_parameter_set_extensions(&self) -> &[Bytes] {
-        &self.sps_ext
+        self.sps_ext.units()
     }
 
     /// The codec with its profile and level: `avc1.PPCCLL` (RFC 6381 section 3.3).
@@ -136,13 +139,13 @@ impl Config {
         let sps = &self.first;
         out.put_slice(&[1, sps.profile, sps.constraints, sps.level]);
         out.put_u8(0xfc | 3);
-        put_parameter_sets(&mut out, 0xe0, &self.sps, MAX_SPS);
-        put_parameter_sets(&mut out, 0, &self.pps, MAX_SETS);
+        put_parameter_sets(&mut out, 0xe0, self.sps.units(), MAX_SPS);
+        put_parameter_sets(&mut out, 0, self.pps.units(), MAX_SETS);
         if sps.has_extension() {
             out.put_u8(0xfc | sps.chroma_format);
             out.put_u8(0xf8 | sps.bit_depth_luma.saturating_sub(8));
             out.put_u8(0xf8 | sps.bit_depth_chroma.saturating_sub(8));
-            put_parameter_sets(&mut out, 0, &self.sps_ext, MAX_SETS);
+            put_parameter_sets(&mut out, 0, self.sps_ext.units(), MAX_SETS);
         }
         out.freeze()
     }
@@ -168,18 +171,17 @@ impl Config {
     /// the configuration is then unchanged.
     pub fn absorb(&mut self, payload: &[u8]) -> Result<bool, Error> {
         let mut next: Option<Self> = None;
+        let mut allowance = Allowance::new(MAX_BYTES);
         for unit in units(payload) {
             let unit = trimmed(unit?);
             let kind = unit_type(unit);
             if !matches!(kind, SPS | PPS | SPS_EXT)
-                || next
-                    .as_ref()
-                    .unwrap_or(self)
-                    .sets(kind)
-                    .iter()
-                    .any(|set| set == unit)
+                || next.as_ref().unwrap_or(self).sets(kind).contains(unit)
             {
                 continue;
+            }
+            if !allowance.take(unit) {
+                return Err(TOO_LARGE);
             }
             next.get_or_insert_with(|| self.clone())
                 .replace(kind, unit)?;
@@ -187,7 +189,7 @@ impl Config {
         let Some(mut next) = next else {
             return Ok(false);
         };
-        next.first = Sps::parse(next.sps.first().ok_or(Error::NoSps)?)?;
+        next.first = Sps::parse(next.sps.units().first().ok_or(Error::NoSps)?)?;
         if !next.first.has_extension() {
             // The record has no place for them.
             next.sps_ext.clear();
@@ -201,11 +203,11 @@ impl Config {
     }
 
     fn is_bounded(&self) -> bool {
-        let sets = [&self.sps, &self.pps, &self.sps_ext].into_iter().flatten();
-        sets.map(Bytes::len).sum::<usize>() <= MAX_BYTES
+        let sets = [&self.sps, &self.pps, &self.sps_ext].map(ParameterSets::units);
+        sets.into_iter().flatten().map(Bytes::len).sum::<usize>() <= MAX_BYTES
     }
 
-    fn sets(&self, kind: u8) -> &Vec<Bytes> {
+    const fn sets(&self, kind: u8) -> &ParameterSets {
         match kind {
             SPS => &self.sps,
             PPS => &self.pps,
@@ -215,9 +217,6 @@ impl Config {
 
     fn replace(&mut self, kind: u8, unit: &[u8]) -> Result<(), Error> {
         let id = set_id(unit)?;
-        if unit.len() > MAX_BYTES {
-            return Err(TOO_LARGE);
-        }
         let (sets, limit) = match kind {
             SPS => {
                 Sps::parse(unit)?;
@@ -226,13 +225,9 @@ impl Config {
             PPS => (&mut self.pps, MAX_SETS),
             _ => (&mut self.sps_ext, MAX_SETS),
         };
-        let unit = Bytes::copy_from_slice(unit);
-        match sets.iter().position(|set| set_id(set) == Ok(id)) {
-            Some(at) => sets.splice(at..=at, [unit]).for_each(drop),
-            None if sets.len() < limit => sets.push(unit),
-            None => return Err(Error::ParameterSet("is one more than a record can hold")),
-        }
-        Ok(())
+        let fits = sets.put(id, Bytes::copy_from_slice(unit), limit);
+        fits.then_some(())
+            .ok_or(Error::ParameterSet("is one more than a record can hold"))
     }
 }
 
@@ -254,20 +249,20 @@ const MAX_SETS: usize = 255;
 const MAX_BYTES: usize = 32 << 10;
 const TOO_LARGE: Error = Error::ParameterSet("makes all of them together longer than 32 KiB");
 
-fn parameter_sets(cursor: &mut Cursor<'_>, count: u8) -> Option<Vec<Bytes>> {
-    (0..count)
-        .map(|_| {
-            let len = usize::from(cursor.u16()?);
-            cursor
-                .take(len)
-                .map(|unit| Bytes::copy_from_slice(trimmed(unit)))
-        })
+fn parameter_sets(cursor: &mut Cursor<'_>, count: u8) -> Option<ParameterSets> {
+    let mut sets = ParameterSets::default();
+    for _ in 0..count {
+        let len = usize::from(cursor.u16()?);
+        let unit = trimmed(cursor.take(len)?);
         // A zero-length entry carries nothing.
-        .filter(|set| set.as_ref().is_none_or(|set| !set.is_empty()))
-        .collect()
+        if !unit.is_empty() {
+            sets.push(set_id(unit).ok(), Bytes::copy_from_slice(unit));
+        }
+    }
+    Some(sets)
 }
 
-fn extension(cursor: &mut Cursor<'_>) -> Option<Vec<Bytes>> {
+fn extension(cursor: &mut Cursor<'_>) -> Option<ParameterSets> {
     let [_chroma_format, _luma, _chroma, count] = cursor.array()?;
     parameter_sets(cursor, count)
 }

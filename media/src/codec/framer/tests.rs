@@ -1,6 +1,9 @@
 //! What holds for every format, shown with ADTS; and helpers for the tests of
 //! each.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +42,56 @@ fn stream() -> (Vec<u8>, Vec<usize>) {
 
 fn fills(units: &[AudioUnit]) -> Vec<u8> {
     units.iter().map(|unit| unit.payload[0]).collect()
+}
+
+/// ADTS, and how often it was asked what stands at a place.
+#[derive(Debug, Default)]
+struct Counting {
+    adts: aac::adts::Adts,
+    probes: Arc<AtomicUsize>,
+}
+
+impl Syntax for Counting {
+    fn probe(&self, bytes: &[u8]) -> Probe {
+        self.probes.fetch_add(1, Ordering::Relaxed);
+        self.adts.probe(bytes)
+    }
+
+    fn unit(&mut self, frame: &[u8], at: u64, out: &mut VecDeque<AudioUnit>) -> Result<(), Broken> {
+        self.adts.unit(frame, at, out)
+    }
+
+    fn track(&self, id: TrackId) -> Option<Track> {
+        self.adts.track(id)
+    }
+
+    fn is_telling(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_looks_like_frames_and_is_none_is_looked_at_a_few_times() {
+    let counting = Counting::default();
+    let probes = Arc::clone(&counting.probes);
+    let mut framer = Framer::new(counting);
+    assert_eq!(cut(&mut framer, &stream().0, 184).len(), 10);
+    // Headers of frames at another rate that are as long as can be, one behind another.
+    let header = [0xff, 0xf1, 0x4c, 0x83, 0xff, 0xff, 0xfc];
+    let noise = header.repeat(8_000 / header.len());
+    for round in 0..4 {
+        framer.lost();
+        probes.store(0, Ordering::Relaxed);
+        assert_eq!(cut(&mut framer, &noise, 184), []);
+        framer.lost();
+        let each = probes.load(Ordering::Relaxed) / noise.len();
+        assert!(
+            each < 64,
+            "each byte was looked at {each} times in round {round}"
+        );
+    }
+    let (stream, _) = stream();
+    assert_eq!(cut(&mut framer, &stream, 184).len(), 10, "and all goes on");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{Error, Level, Sps, unit_type, units};
 use crate::codec::HEVC;
 use crate::codec::bits::BitReader;
 use crate::codec::nal::{trimmed, unescape};
+use crate::codec::sets::{Allowance, ParameterSets};
 use crate::cursor::Cursor;
 
 /// A decoder's configuration: the parameter sets of a stream.
@@ -29,11 +30,11 @@ pub struct Config {
 /// NAL units of the record, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sets {
-    vps: Vec<Bytes>,
-    sps: Vec<Bytes>,
-    pps: Vec<Bytes>,
+    vps: ParameterSets,
+    sps: ParameterSets,
+    pps: ParameterSets,
     /// Messages that hold for the whole stream (how bright its pictures are).
-    sei: Vec<Bytes>,
+    sei: ParameterSets,
 }
 
 impl Config {
@@ -59,7 +60,7 @@ impl Config {
         for _ in 0..arrays {
             sets.read_array(&mut cursor).ok_or(Error::Truncated)?;
         }
-        let first = Sps::parse(sets.sps.first().ok_or(Error::NoSps)?)?;
+        let first = Sps::parse(sets.sps.units().first().ok_or(Error::NoSps)?)?;
         let config = Self {
             length_size,
             sets,
@@ -76,18 +77,18 @@ impl Config {
     pub fn gather(payload: &[u8]) -> Option<Self> {
         let mut found = units(payload).filter_map(Result::ok);
         let sps = trimmed(found.find(|unit| unit_type(unit) == SPS)?);
+        let first = Sps::parse(sps).ok()?;
         let mut config = Self {
             length_size: 4,
-            sets: Sets {
-                sps: vec![Bytes::copy_from_slice(sps)],
-                ..Sets::default()
-            },
-            first: Sps::parse(sps).ok()?,
+            sets: Sets::default(),
+            first,
         };
+        let id = Some(u32::from(first.id));
+        config.sets.sps.push(id, Bytes::copy_from_slice(sps));
         config.absorb(payload).ok()?;
         config.sets.check_size().ok()?;
         let Sets { vps, pps, .. } = &config.sets;
-        (!vps.is_empty() && !pps.is_empty()).then_some(config)
+        (!vps.units().is_empty() && !pps.units().is_empty()).then_some(config)
     }
 
     /// How many bytes the lengths of NAL units take in the stream that the
@@ -106,26 +107,26 @@ impl Config {
     /// The video parameter sets as NAL units.
     #[must_use]
     pub fn video_parameter_sets(&self) -> &[Bytes] {
-        &self.sets.vps
+        self.sets.vps.units()
     }
 
     /// The sequence parameter sets as NAL units.
     #[must_use]
     pub fn sequence_parameter_sets(&self) -> &[Bytes] {
-        &self.sets.sps
+        self.sets.sps.units()
     }
 
     /// The picture parameter sets as NAL units.
     #[must_use]
     pub fn picture_parameter_sets(&self) -> &[Bytes] {
-        &self.sets.pps
+        self.sets.pps.units()
     }
 
     /// Supplemental enhancement information that holds for the whole stream,
     /// as NAL units.
     #[must_use]
     pub fn messages(&self) -> &[Bytes] {
-        &self.sets.sei
+        self.sets.sei.units()
     }
 
     /// The codec with its profile, tier, level and constraints: for example
@@ -175,7 +176,7 @@ impl Config {
         out.put_u16(0); // avgFrameRate: unspecified
         let nesting = if sps.temporal_nesting { 4 } else { 0 };
         out.put_u8(sps.temporal_layers << 3 | nesting | 3);
-        let arrays = [VPS, SPS, PPS, PREFIX_SEI].map(|kind| (kind, self.sets.of(kind)));
+        let arrays = [VPS, SPS, PPS, PREFIX_SEI].map(|kind| (kind, self.sets.of(kind).units()));
         let filled = || arrays.iter().filter(|(_, sets)| !sets.is_empty());
         out.put_u8(u8::try_from(filled().count()).unwrap_or(u8::MAX));
         for (kind, sets) in filled() {
@@ -197,10 +198,11 @@ impl Config {
     #[must_use]
     pub fn track(&self, id: TrackId) -> Track {
         let (width, height) = self.first.display_size();
-        let rate = self
-            .first
-            .frame_rate
-            .or_else(|| self.sets.vps.iter().find_map(|vps| vps_frame_rate(vps)));
+        let rate = self.first.frame_rate.or_else(|| {
+            self.video_parameter_sets()
+                .iter()
+                .find_map(|vps| vps_frame_rate(vps))
+        });
         let video = VideoParams::new(width, height).with_frame_rate(rate);
         Track::new(id, HEVC, Timescale::VIDEO, MediaParams::Video(video))
             .with_codec_string(self.codec_string())
@@ -217,6 +219,7 @@ impl Config {
     /// the configuration is then unchanged.
     pub fn absorb(&mut self, payload: &[u8]) -> Result<bool, Error> {
         let mut next: Option<Sets> = None;
+        let mut allowance = Allowance::new(MAX_BYTES);
         for unit in units(payload) {
             let unit = trimmed(unit?);
             let kind = unit_type(unit);
@@ -224,7 +227,10 @@ impl Config {
                 continue;
             }
             let known = next.as_ref().unwrap_or(&self.sets).of(kind);
-            if !known.iter().any(|set| set == unit) {
+            if !known.contains(unit) {
+                if !allowance.take(unit) {
+                    return Err(TOO_LARGE);
+                }
                 next.get_or_insert_with(|| self.sets.clone())
                     .replace(kind, unit)?;
             }
@@ -233,7 +239,7 @@ impl Config {
             return Ok(false);
         };
         sets.check_size()?;
-        self.first = Sps::parse(sets.sps.first().ok_or(Error::NoSps)?)?;
+        self.first = Sps::parse(sets.sps.units().first().ok_or(Error::NoSps)?)?;
         let changed = sets != self.sets;
         self.sets = sets;
         Ok(changed)
@@ -249,7 +255,7 @@ impl PartialEq for Config {
 impl Eq for Config {}
 
 impl Sets {
-    fn of(&self, kind: u8) -> &Vec<Bytes> {
+    const fn of(&self, kind: u8) -> &ParameterSets {
         match kind {
             VPS => &self.vps,
             SPS => &self.sps,
@@ -258,7 +264,7 @@ impl Sets {
         }
     }
 
-    fn of_mut(&mut self, kind: u8) -> &mut Vec<Bytes> {
+    const fn of_mut(&mut self, kind: u8) -> &mut ParameterSets {
         match kind {
             VPS => &mut self.vps,
             SPS => &mut self.sps,
@@ -278,7 +284,8 @@ impl Sets {
                 && (matches!(kind, VPS | SPS | PPS)
                     || kind == PREFIX_SEI && is_of_the_stream(unit));
             if is_kept {
-                self.of_mut(kind).push(Bytes::copy_from_slice(unit));
+                let id = set_id(unit).ok().filter(|_| kind != PREFIX_SEI);
+                self.of_mut(kind).push(id, Bytes::copy_from_slice(unit));
             }
         }
         Some(())
@@ -286,21 +293,14 @@ impl Sets {
 
     fn replace(&mut self, kind: u8, unit: &[u8]) -> Result<(), Error> {
         let id = set_id(unit)?;
-        if unit.len() > MAX_BYTES {
-            return Err(TOO_LARGE);
-        }
-        let sets = self.of_mut(kind);
-        let unit = Bytes::copy_from_slice(unit);
-        match sets.iter().position(|set| set_id(set) == Ok(id)) {
-            Some(at) => sets.splice(at..=at, [unit]).for_each(drop),
-            // There are no more than 64 ids.
-            None => sets.push(unit),
-        }
+        // There are no more than 64 ids.
+        self.of_mut(kind)
+            .put(id, Bytes::copy_from_slice(unit), usize::MAX);
         Ok(())
     }
 
     fn check_size(&self) -> Result<(), Error> {
-        let sets = [&self.vps, &self.sps, &self.pps, &self.sei];
+        let sets = [&self.vps, &self.sps, &self.pps, &self.sei].map(ParameterSets::units);
         // Each takes its length too, so that their number is bounded.
         let bytes: usize = sets.into_iter().flatten().map(|set| set.len() + 2).sum();
         (bytes <= MAX_BYTES).then_some(()).ok_or(TOO_LARGE)

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::{Error, Units};
-use crate::codec::nal::{byte_stream, joined};
+use crate::codec::nal::{self, byte_stream, joined};
 
 // `nal_unit_type` of ISO/IEC 23008-2, table 7-1.
 /// Coded slices of pictures where decoding can start (`IRAP`): BLA, IDR, CRA,
@@ -94,16 +94,9 @@ pub fn is_keyframe(payload: &[u8]) -> bool {
 /// out. Malformed ones are equal only to themselves.
 #[must_use]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
-    fn counts(unit: &Result<&[u8], Error>) -> bool {
-        unit.as_ref().map_or(true, |unit| {
-            !unit.is_empty() && !matches!(unit_type(unit), AUD | FILLER | VPS | SPS | PPS)
-        })
-    }
-    if a == b {
-        return true;
-    }
-    let broken = |payload| units(payload).any(|unit| unit.is_err());
-    !broken(a) && !broken(b) && units(a).filter(counts).eq(units(b).filter(counts))
+    nal::equal(a, b, |unit| {
+        !matches!(unit_type(unit), AUD | FILLER | VPS | SPS | PPS)
+    })
 }
 
 /// Brings an access unit whose NAL unit lengths take `length_size` bytes (1, 2

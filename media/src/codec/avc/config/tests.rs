@@ -225,6 +225,26 @@ fn parameter_sets_that_take_too_much_room_are_refused() {
 }
 
 #[test]
+fn an_access_unit_that_replaces_its_sets_again_and_again_is_refused() {
+    let mut config = Config::parse(&bytes(captures::BASELINE)).unwrap();
+    let before = config.clone();
+    // Picture parameter sets of three bytes with the ids 1 and 2, each another one than
+    // what was known: a few bytes of the publisher's, and work on all sets of ours.
+    let sets: Vec<[u8; 3]> = (0..40_000_u32)
+        .map(|n| {
+            [
+                0x68,
+                0x40 | u8::try_from(n % 2).unwrap() << 5 | 0x10,
+                1 + u8::try_from(n % 251).unwrap(),
+            ]
+        })
+        .collect();
+    let units: Vec<&[u8]> = sets.iter().map(|set| &set[..]).collect();
+    assert_eq!(config.absorb(&access_unit(&units)), Err(TOO_LARGE));
+    assert_eq!(config, before);
+}
+
+#[test]
 fn an_extension_that_the_profile_does_not_know_changes_nothing() {
     let mut config = Config::parse(&bytes(captures::BASELINE)).unwrap();
     let extension = [0x6D, 0x80, 0x80];

@@ -19,7 +19,12 @@ fn access_unit(units: &[&[u8]]) -> Vec<u8> {
 fn keyframe(hex: &str) -> Vec<u8> {
     let config = Config::parse(&bytes(hex)).unwrap();
     let Sets { vps, sps, pps, .. } = &config.sets;
-    access_unit(&[&vps[0], &sps[0], &pps[0], &[0x26, 1, 0xaf]])
+    access_unit(&[
+        &vps.units()[0],
+        &sps.units()[0],
+        &pps.units()[0],
+        &[0x26, 1, 0xaf],
+    ])
 }
 
 #[test]
@@ -176,10 +181,10 @@ fn parameter_sets_in_the_stream_make_the_record() {
     let config = Config::parse(&bytes(captures::MAIN_360)).unwrap();
     let Sets { vps, sps, pps, .. } = &config.sets;
     for units in [
-        &[&vps[0][..], &sps[0]][..],
-        &[&vps[0][..], &pps[0]],
-        &[&sps[0][..], &pps[0]],
-        &[&vps[0][..], &sps[0][..12], &pps[0]],
+        &[&vps.units()[0][..], &sps.units()[0]][..],
+        &[&vps.units()[0][..], &pps.units()[0]],
+        &[&sps.units()[0][..], &pps.units()[0]],
+        &[&vps.units()[0][..], &sps.units()[0][..12], &pps.units()[0]],
     ] {
         assert_eq!(Config::gather(&access_unit(units)), None);
     }
@@ -206,11 +211,11 @@ fn a_broken_parameter_set_in_the_stream_changes_nothing() {
     let mut config = Config::parse(&bytes(captures::MAIN_360)).unwrap();
     let before = config.clone();
     let other = Config::parse(&bytes(captures::GRAY)).unwrap();
-    let good = &other.sets.pps[0][..];
+    let good = &other.sets.pps.units()[0][..];
     let long = [&[0x44, 1, 0x60][..], &[0xff; 20 << 10]].concat();
     let long_too = [&[0x44, 1, 0x40][..], &[0xff; 20 << 10]].concat();
     for units in [
-        access_unit(&[good, &other.sets.sps[0][..20]]),
+        access_unit(&[good, &other.sets.sps.units()[0][..20]]),
         access_unit(&[good, &[0x44, 1]]),
         access_unit(&[good, &[0x44, 1, 1, 0x04, 0x80]]),
         access_unit(&[&long, &long_too]),
@@ -220,6 +225,21 @@ fn a_broken_parameter_set_in_the_stream_changes_nothing() {
         assert_eq!(config, before);
         assert_eq!(config.first, before.first);
     }
+}
+
+#[test]
+fn an_access_unit_that_replaces_its_sets_again_and_again_is_refused() {
+    let mut config = Config::parse(&bytes(captures::MAIN_360)).unwrap();
+    let before = config.clone();
+    let sps = &config.sets.sps.units()[0].clone()[..];
+    // Each is another one than what was known: some bytes of the publisher's, and work
+    // on all sets of ours.
+    let sets: Vec<Vec<u8>> = (0..4_000_u32)
+        .map(|n| [sps, &[1 + u8::try_from(n % 251).unwrap()]].concat())
+        .collect();
+    let units: Vec<&[u8]> = sets.iter().map(|set| &set[..]).collect();
+    assert_eq!(config.absorb(&access_unit(&units)), Err(TOO_LARGE));
+    assert_eq!(config, before);
 }
 
 proptest! {
