@@ -43,7 +43,7 @@ pub use bus::{
 pub use frame::{Discontinuity, DiscontinuityCause, Frame, TrackId};
 pub use interest::Interest;
 pub use key::{KeyError, StreamKey};
-pub use link::{Link, LinkStats};
+pub use link::{Line, Link, LinkStats};
 pub use plugin::{
     BoxError, Egress, EgressContext, FaultyKey, Host, Ingest, IngestContext, Limits, PluginEntry,
     PluginFailed, PluginSetError, PluginState, PluginStatus, Plugins, Publish, PublishRefused,

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rillcast_core::{
-    Admission, CloseReason, IngestContext, Link, LinkStats, Publisher, Subject, Woken,
+    Admission, CloseReason, IngestContext, Line, Link, LinkStats, Publisher, Subject, Woken,
 };
+use tokio::task::yield_now;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::inbox::Inbox;
@@ -22,6 +23,10 @@ use crate::to_bus::ToBus;
 /// After it has worked, a connection waits so long for more to work on: what comes
 /// meanwhile is done at once. A fifth of the CPU, for a delay that latency hides.
 const PAUSE: Duration = Duration::from_millis(4);
+
+/// Datagrams and payloads that are handled before the other connections of the thread
+/// have their turn: less than a millisecond of work. Whoever floods has thousands wait.
+const TURN: u32 = 64;
 
 /// How often the figures of a connection are shown anew.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
@@ -55,7 +60,7 @@ struct Open {
     /// Whether its beginning was told in the log: then its end is, too.
     told: bool,
     /// Where the figures are shown, and when that was done last.
-    link: Arc<Link>,
+    line: Line,
     shown: Instant,
     /// Datagrams that found the inbox full.
     unhandled: u64,
@@ -98,7 +103,7 @@ pub(crate) async fn run(parts: Parts) {
         let version = terms.peer_version;
         tracing::info!(%version, latency, encrypted, unsaid, "publishing");
     }
-    let link = publisher.handle().slot(Link::default);
+    let line = publisher.handle().slot(Link::default).begin();
     let mut open = Open {
         connection: Connection::new(terms, limits, now),
         to_bus: ToBus::new(publisher),
@@ -108,13 +113,38 @@ pub(crate) async fn run(parts: Parts) {
         admission,
         begun: now,
         told: told.is_some(),
-        link,
+        line,
         shown: now,
         unhandled: 0,
     };
     open.show(now);
     let end = open.serve(&cx).await;
     open.finish(&end);
+}
+
+/// Ends a connection that there is no use for, and tells the peer.
+pub(crate) fn hang_up(terms: Terms, udp: &Udp) {
+    let now = Instant::now();
+    let peer = terms.peer_addr;
+    let mut connection = Connection::new(terms, Limits::default(), now);
+    connection.close(now);
+    transmit(&mut connection, udp, peer);
+}
+
+/// One more was handled: after so many the others on the thread have their turn.
+async fn take_turn(handled: &mut u32) {
+    *handled += 1;
+    if *handled >= TURN {
+        *handled = 0;
+        yield_now().await;
+    }
+}
+
+fn transmit(connection: &mut Connection, udp: &Udp, peer: SocketAddr) {
+    let mut out = BytesMut::new();
+    while connection.poll_transmit(&mut out) {
+        udp.send(&out, peer);
+    }
 }
 
 impl Open {
@@ -125,7 +155,7 @@ impl Open {
         let mut timer = Box::pin(sleep_until(TokioInstant::now()));
         let mut mail = Vec::new();
         loop {
-            let now = match self.work(&mut mail) {
+            let now = match self.work(&mut mail).await {
                 Ok(now) => now,
                 Err(end) => return end,
             };
@@ -156,8 +186,9 @@ impl Open {
         }
     }
 
-    /// Does all that there is to do, as of the time that it returns.
-    fn work(&mut self, mail: &mut Vec<(BytesMut, Instant)>) -> Result<Instant, End> {
+    /// Does all that there is to do, as of the time that it returns. Others have their
+    /// turns meanwhile.
+    async fn work(&mut self, mail: &mut Vec<(BytesMut, Instant)>) -> Result<Instant, End> {
         let dropped = self.inbox.take(mail);
         if dropped > 0 {
             self.unhandled += dropped;
@@ -168,12 +199,15 @@ impl Open {
                 ),
             );
         }
+        let mut turn = 0;
         for (datagram, at) in mail.drain(..) {
             self.connection.handle(datagram, at);
+            take_turn(&mut turn).await;
         }
         let now = Instant::now();
         self.connection.handle_timeout(now);
         while let Some(payload) = self.connection.poll_payload(now) {
+            take_turn(&mut turn).await;
             if let Err(closed) = self.to_bus.push(&payload) {
                 return Err(End::Closed(closed.reason));
             }
@@ -208,18 +242,16 @@ impl Open {
             dropped: stats.dropped,
             overflowed: stats.overflowed + self.unhandled,
             undecrypted: stats.undecrypted,
+            key_changes: stats.key_changes,
             buffered: stats.buffered,
             buffered_bytes: stats.buffered_bytes,
             buffered_time: stats.buffered_time,
         };
-        self.link.report(shown, now);
+        self.line.report(shown, now);
     }
 
     fn transmit(&mut self) {
-        let mut out = BytesMut::new();
-        while self.connection.poll_transmit(&mut out) {
-            self.udp.send(&out, self.peer);
-        }
+        transmit(&mut self.connection, &self.udp, self.peer);
     }
 
     /// Says goodbye, and to the log what it came to.
@@ -232,7 +264,6 @@ impl Open {
         self.connection.close(now);
         self.transmit();
         self.inbox.close();
-        self.link.clear();
         if !self.told {
             return;
         }
@@ -270,3 +301,6 @@ impl Open {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -333,8 +333,10 @@ impl Caller {
                 } = granted;
                 let now = Instant::now();
                 let (answer, terms) = call.accept(SocketId(self.own), keys, latency, now);
+                // First it is known what was answered, then it is: who asks again at
+                // once is told the same.
+                self.leave.0.answered(self.own, answer.clone(), true);
                 self.udp.send(&answer, peer);
-                self.leave.0.answered(self.own, answer, true);
                 let parts = Parts {
                     terms,
                     limits: self.config.limits(),
@@ -349,8 +351,8 @@ impl Caller {
             Err(Refused { call, reason, why }) => {
                 if let Some(call) = call {
                     let answer = call.reject(reason);
+                    self.leave.0.answered(self.own, answer.clone(), false);
                     self.udp.send(&answer, peer);
-                    self.leave.0.answered(self.own, answer, false);
                 }
                 let told = self.admission.tell(peer.ip(), REFUSED, Instant::now());
                 if let Some(unsaid) = told {

@@ -118,8 +118,13 @@ async fn fetch(config: &Config, pull: &Pull, cx: &IngestContext) -> Result<(), F
     let terms = shake_hands(dial, &udp, peer, &mut batch, &inbox).await?;
     let key =
         StreamKey::parse(&pull.stream).map_err(|error| Failure::Settings(error.to_string()))?;
-    // What the server itself fetches needs nobody's permission.
-    let publisher = cx.publish(Publish::new(key)).await?;
+    let publisher = match cx.publish_own(Publish::new(key).from_peer(peer)) {
+        Ok(publisher) => publisher,
+        Err(refused) => {
+            conn::hang_up(terms, &udp);
+            return Err(refused.into());
+        }
+    };
     let udp = Arc::new(udp);
     let parts = Parts {
         terms,
@@ -168,12 +173,7 @@ async fn shake_hands(
 ) -> Result<Terms, Failure> {
     let mut out = BytesMut::new();
     loop {
-        let now = Instant::now();
-        out.clear();
-        while dial.poll_transmit(now, &mut out) {
-            udp.send(&out, peer);
-            out.clear();
-        }
+        say(&mut dial, udp, peer, &mut out);
         tokio::select! {
             () = sleep_until(dial.poll_timeout().into()) => dial.handle_timeout(Instant::now())?,
             read = udp.read(batch) => {
@@ -191,7 +191,12 @@ async fn shake_hands(
                     if terms.is_some() {
                         inbox.put(BytesMut::from(datagram), now);
                     } else {
-                        terms = dial.handle(datagram, now)?;
+                        let answer = dial.handle(datagram, now);
+                        if answer.is_err() {
+                            // Goodbye, if there is somebody to be told.
+                            say(&mut dial, udp, peer, &mut out);
+                        }
+                        terms = answer?;
                     }
                 }
                 if let Some(terms) = terms {
@@ -199,6 +204,15 @@ async fn shake_hands(
                 }
             }
         }
+    }
+}
+
+/// Sends what the caller has to say.
+fn say(dial: &mut Dial, udp: &Udp, peer: SocketAddr, out: &mut BytesMut) {
+    out.clear();
+    while dial.poll_transmit(Instant::now(), out) {
+        udp.send(out, peer);
+        out.clear();
     }
 }
 

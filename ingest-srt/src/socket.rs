@@ -1,19 +1,24 @@
 //! The UDP socket that all callers share: bound once, read in batches.
 
+mod pace;
+
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
+use std::time::Instant;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 
+use self::pace::{PAUSE, Pace};
 use crate::error::BindError;
 
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) struct Udp {
-    socket: UdpSocket,
+    socket: StdSocket,
     state: UdpSocketState,
     /// The family that was asked for: clients are given this address.
     address: SocketAddr,
@@ -21,12 +26,17 @@ pub(crate) struct Udp {
     is_dual: bool,
 }
 
-/// What one read gave: datagrams in one buffer after the other.
+/// The one reader of a socket, and what it has read: datagrams in one buffer after the
+/// other.
 #[derive(Debug)]
 pub(crate) struct Batch {
     buffers: Vec<Vec<u8>>,
     metas: Vec<RecvMeta>,
     filled: usize,
+    pace: Pace,
+    /// The socket where the runtime watches it; `None` while much comes: then each
+    /// datagram would wake a thread, which sees for itself soon enough.
+    watched: Option<UdpSocket>,
 }
 
 /// The longest that a read of several datagrams at once (GRO) can give.
@@ -44,6 +54,8 @@ impl Batch {
             buffers: (0..BATCH_SIZE).map(|_| vec![0; length]).collect(),
             metas: vec![RecvMeta::default(); BATCH_SIZE],
             filled: 0,
+            pace: Pace::new(Instant::now()),
+            watched: None,
         }
     }
 
@@ -103,7 +115,7 @@ impl Udp {
         let is_dual = local.is_ipv6() && !socket.only_v6()?;
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Self {
-            socket: UdpSocket::from_std(socket.into())?,
+            socket: socket.into(),
             state,
             address: SocketAddr::new(ip, local.port()),
             is_dual,
@@ -119,26 +131,59 @@ impl Udp {
         self.state.recv_buffer_size((&self.socket).into())
     }
 
-    /// Reads what is there, once there is something. Cancel safe.
+    /// Reads what is there, once there is something: at once where little comes, else
+    /// within two milliseconds. Must be called within a tokio runtime. Cancel safe.
     pub(crate) async fn read(&self, batch: &mut Batch) -> io::Result<()> {
+        let all_was_read = batch.filled < batch.buffers.len();
         batch.filled = 0;
+        if batch.pace.is_busy() {
+            batch.watched = None;
+            if all_was_read {
+                sleep(PAUSE).await;
+            }
+        }
         loop {
-            self.socket.readable().await?;
-            let Batch { buffers, metas, .. } = batch;
-            let mut slices: Vec<IoSliceMut<'_>> =
-                buffers.iter_mut().map(|one| IoSliceMut::new(one)).collect();
-            let read = self.socket.try_io(Interest::READABLE, || {
-                let socket = (&self.socket).into();
-                self.state.recv(socket, &mut slices, metas)
-            });
-            match read {
+            if !batch.pace.is_busy() && batch.watched.is_none() {
+                // Where there is no descriptor left for it, it goes on without.
+                let own = self.socket.try_clone();
+                batch.watched = own.and_then(UdpSocket::from_std).ok();
+            }
+            if let Some(watched) = &batch.watched {
+                watched.readable().await?;
+            }
+            match self.receive(batch) {
                 Ok(filled) => {
                     batch.filled = filled;
+                    let count = batch.datagrams().count();
+                    batch.pace.came(count, Instant::now());
                     return Ok(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    batch.pace.came(0, Instant::now());
+                    if batch.watched.is_none() {
+                        sleep(PAUSE).await;
+                    }
+                }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Reads what is there now.
+    fn receive(&self, batch: &mut Batch) -> io::Result<usize> {
+        let Batch {
+            buffers,
+            metas,
+            watched,
+            ..
+        } = batch;
+        let mut slices: Vec<IoSliceMut<'_>> =
+            buffers.iter_mut().map(|one| IoSliceMut::new(one)).collect();
+        let mut receive = || self.state.recv((&self.socket).into(), &mut slices, metas);
+        match watched {
+            // The runtime must know when there is nothing more.
+            Some(watched) => watched.try_io(Interest::READABLE, receive),
+            None => receive(),
         }
     }
 
@@ -151,7 +196,7 @@ impl Udp {
             }
             other => other,
         };
-        let _ = self.socket.try_send_to(datagram, to);
+        let _ = self.socket.send_to(datagram, to);
     }
 }
 

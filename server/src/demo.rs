@@ -55,7 +55,7 @@ impl Ingest for Demo {
         let shutdown = cx.shutdown();
         let forever = async {
             loop {
-                match cx.publish(Publish::new(key.clone())).await {
+                match cx.publish_own(Publish::new(key.clone())) {
                     Ok(publisher) => {
                         let ended = play(&self.clip, Feed::new(publisher)).await;
                         tracing::info!(stream = %key, protocol = NAME, "the demo was ended: {ended}");

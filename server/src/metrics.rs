@@ -323,6 +323,11 @@ const LINKS: &[Series<u64, LinkStats>] = &[
         "Packets that could not be decrypted",
         |link| link.undecrypted,
     ),
+    (
+        "stream_link_key_changes",
+        "How often the publisher went over to another key",
+        |link| link.key_changes,
+    ),
 ];
 
 const LINK_TIMES: &[Series<f64, LinkStats>] = &[

@@ -1,6 +1,7 @@
 //! A caller of our own, which does as it is told.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -12,6 +13,8 @@ use rillcast_ingest_srt::proto::packet::{
 use rillcast_ingest_srt::proto::terms::Terms;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
+
+static NEXT_SOCKET: AtomicU32 = AtomicU32::new(1);
 
 pub(crate) struct Caller {
     pub(crate) socket: UdpSocket,
@@ -29,7 +32,8 @@ pub(crate) async fn call(
     config.stream_id = stream_id.to_owned();
     config.passphrase = passphrase.map(|text| Passphrase::new(text).unwrap());
     let seed = [7; Dial::SEED_LEN];
-    let own = u32::from(socket.local_addr().unwrap().port());
+    // A port that was another caller's a moment ago may be this one's; its socket not.
+    let own = NEXT_SOCKET.fetch_add(1, Ordering::Relaxed);
     let mut dial = Dial::new(config, SocketId(own), server, &seed, Instant::now());
     let mut buffer = [0; 2_048];
     loop {

@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rillcast_core::{
-    Events, Host, Link, LinkStats, Origin, PluginEntry, Plugins, Registry, RegistryConfig,
-    Services, Settings, StreamEvent, StreamHandle, StreamKey,
+    AllowAll, Authorizer, Events, Host, Link, LinkStats, Origin, PluginEntry, Plugins, Registry,
+    RegistryConfig, Services, Settings, StreamEvent, StreamHandle, StreamKey,
 };
 use rillcast_ingest_srt::Srt;
 use tokio::process::{Child, Command};
@@ -22,6 +22,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts with the settings, of which `srt.listen` is always the same.
     pub(crate) async fn start(settings: &str) -> Self {
+        Self::start_with(settings, AllowAll).await
+    }
+
+    /// The same, with somebody who decides who may publish.
+    pub(crate) async fn start_with(settings: &str, authorizer: impl Authorizer) -> Self {
         let mut settings = Settings::from_toml(settings, "test.toml").unwrap();
         settings
             .set("srt.listen", "127.0.0.1:0", Origin::Default)
@@ -30,7 +35,8 @@ impl Server {
         let events = registry.events();
         let entry = PluginEntry::ingest::<Srt>("rillcast-ingest-srt", "0");
         let plugins = Plugins::none().with(entry).unwrap();
-        let host = Host::start(&plugins, Services::new(settings, registry)).unwrap();
+        let services = Services::new(settings, registry).with_authorizer(authorizer);
+        let host = Host::start(&plugins, services).unwrap();
         let address = host.ready().await.unwrap()["srt"];
         Self {
             host,

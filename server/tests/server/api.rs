@@ -117,14 +117,14 @@ async fn a_stream_is_shown_as_documented() {
 async fn the_line_to_the_publisher_is_shown_where_its_protocol_counts() {
     let fixture = start("").await;
     let publisher = publish(&fixture, "live/cam");
-    let link = publisher.handle().slot(Link::default);
+    let line = publisher.handle().slot(Link::default).begin();
     let stats = LinkStats {
         rtt: Duration::from_millis(20),
         lost: 7,
         dropped: 2,
         ..LinkStats::default()
     };
-    link.report(stats, Instant::now());
+    line.report(stats, Instant::now());
     let shown = streams(&fixture).await["streams"][0]["publisher"]["link"].clone();
     assert_eq!((&shown["rtt"], &shown["lost"]), (&json!(0.02), &json!(7)));
     assert_eq!(shown["dropped"], 2);
@@ -135,7 +135,7 @@ async fn the_line_to_the_publisher_is_shown_where_its_protocol_counts() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
-    link.clear();
+    drop(line);
     let shown = streams(&fixture).await["streams"][0]["publisher"]["link"].clone();
     assert_eq!(shown, json!(null));
 }

@@ -23,8 +23,11 @@ pub struct Stats {
     /// Packets for which there was no room, or that are farther ahead than the window
     /// reaches.
     pub overflowed: u64,
-    /// Packets that could not be decrypted: there was no such key.
+    /// Packets that could not be decrypted, because there was no such key, or that were
+    /// not encrypted where all others are.
     pub undecrypted: u64,
+    /// How often the peer went over to another key.
+    pub key_changes: u64,
     /// Datagrams that are no SRT packet, or none for this end of a connection.
     pub malformed: u64,
     /// Packets delivered.

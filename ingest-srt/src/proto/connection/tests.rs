@@ -3,14 +3,16 @@
 mod bad_times;
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use self::world::{Network, World};
 use super::{Connection, Ended, Limits};
+use crate::proto::keys::{KeyLength, KeyRequest, Keys, Passphrase};
 use crate::proto::packet::{
-    AckBody, Control, Kind, MessageNumber, Packet, SeqNumber, SocketId, Timestamp,
+    AckBody, Control, Data, Kind, MessageNumber, Packet, SeqNumber, SocketId, Timestamp,
 };
 
 const HOUR: u64 = 3_600_000_000;
@@ -108,10 +110,12 @@ fn keys_are_replaced_while_packets_are_on_their_way() {
         world.run(20 * SECOND);
         world.renew_keys();
     }
+    world.run(SECOND);
     let report = world.finish();
     assert_eq!((report.lost, report.early, report.late), (0, 0, 0));
     assert_eq!(report.stats.undecrypted, 0);
     assert_eq!(report.key_responses, 6);
+    assert_eq!(report.stats.key_changes, 6);
 }
 
 #[test]
@@ -210,6 +214,35 @@ fn what_lies_beyond_the_window_or_its_room_is_counted_and_dropped() {
 }
 
 #[test]
+fn what_is_not_encrypted_counts_for_nothing_where_everything_is() {
+    let now = Instant::now();
+    let passphrase = Passphrase::new("correct horse").unwrap();
+    let keys = Keys::new(&passphrase, KeyLength::Aes128, &[9; Keys::SEED_LEN]);
+    let request = KeyRequest::parse(&keys.message()).unwrap();
+    let theirs = request.unlock(&passphrase).unwrap();
+    let first = SeqNumber::new(1_000);
+    let terms = world::terms(first, Timestamp::new(0), now, Some(theirs));
+    let mut connection = Connection::new(terms, Limits::default(), now);
+    // Somebody on the way has no key, and puts in something of his own.
+    connection.handle(data(1_000, b"forged"), now);
+    let mut payload = *b"genuine";
+    let key = keys.encrypt(first, &mut payload);
+    let mut out = BytesMut::new();
+    Data {
+        key,
+        ..world::data_packet(first, Timestamp::new(0), &payload)
+    }
+    .write(&mut out);
+    connection.handle(out, now);
+    let delivered = connection.poll_payload(now + Duration::from_secs(1));
+    assert_eq!(
+        delivered.map(|payload| payload.data).as_deref(),
+        Some(&b"genuine"[..])
+    );
+    assert_eq!(connection.stats(now).undecrypted, 1);
+}
+
+#[test]
 fn drop_requests_of_everything_cost_nothing_and_free_nothing_that_is_there() {
     let (mut connection, now) = bare(Limits::default());
     for seq in (1_000..1_200).step_by(2) {
@@ -250,6 +283,32 @@ fn drop_requests_of_everything_cost_nothing_and_free_nothing_that_is_there() {
     assert_eq!(full.next, SeqNumber::new(1_199));
     let delivered = std::iter::from_fn(|| connection.poll_payload(later)).count();
     assert_eq!(delivered, 100);
+}
+
+#[test]
+fn what_could_not_be_asked_for_at_once_is_asked_for_as_soon_as_it_can() {
+    let (mut connection, now) = bare(Limits::default());
+    // As much as comes while the driver has no time, with more gaps than it may leave
+    // unsent.
+    for seq in (0..1_200).step_by(2) {
+        connection.handle(data(1_000 + seq, b"x"), now);
+    }
+    connection.handle_timeout(now);
+    let mut asked = BTreeSet::new();
+    let mut out = BytesMut::new();
+    for wait in [0, 5, 10] {
+        connection.handle_timeout(now + Duration::from_millis(wait));
+        while connection.poll_transmit(&mut out) {
+            if let Ok(Packet::Control(Control {
+                kind: Kind::Nak(ranges),
+                ..
+            })) = Packet::parse(&out)
+            {
+                asked.extend(ranges.map(|range| range.first.value()));
+            }
+        }
+    }
+    assert_eq!(asked.len(), 599);
 }
 
 #[test]

@@ -104,14 +104,15 @@ impl Window {
         self.first_seq.add(u32::try_from(since).unwrap_or_default())
     }
 
-    /// Puts a packet of `size` bytes that was `sent` then in its place `now`, when
-    /// what turns out to be missing is asked for; the window may hold `room` bytes. Its payload is asked for only if there is a place for it.
+    /// Puts a packet of `size` bytes that was `sent` then in its place; what turns out to
+    /// be missing is noted as `asked` for then. The window may hold `room` bytes. The
+    /// payload is made only if there is a place for it.
     pub(super) fn put(
         &mut self,
         seq: SeqNumber,
         sent: i64,
         size: u64,
-        now: Instant,
+        asked: Instant,
         room: u64,
         payload: impl FnOnce() -> Option<Bytes>,
     ) -> Place {
@@ -136,7 +137,7 @@ impl Window {
         let place = if number >= self.end {
             let missing = number - self.end;
             if missing > 0 {
-                let (end, asked) = (number, now);
+                let end = number;
                 self.missing.insert(self.end, Missing { end, asked });
             }
             self.end = number + 1;

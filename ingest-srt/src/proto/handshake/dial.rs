@@ -10,7 +10,7 @@ use super::call::mtu;
 use super::reject::RejectReason;
 use super::wire::{self, Arrived, Body, Hello};
 use crate::proto::keys::{KeyLength, KeyState, Keys, Passphrase};
-use crate::proto::packet::{SeqNumber, SocketId, Timestamp};
+use crate::proto::packet::{Control, Kind, SeqNumber, SocketId, Timestamp};
 use crate::proto::terms::{Flags, Terms, Version};
 
 /// What a caller wants.
@@ -54,8 +54,9 @@ impl Default for DialConfig {
 /// 2. [`poll_timeout`](Self::poll_timeout): when to call
 ///    [`handle_timeout`](Self::handle_timeout) if nothing arrives before.
 /// 3. [`handle`](Self::handle) with what arrives from the listener; it gives the terms
-///    of the connection when there is one. After that, and after an error, nothing more
-///    comes of it.
+///    of the connection when there is one. After that nothing more comes of it.
+/// 4. After an error [`poll_transmit`](Self::poll_transmit) once more: a listener that has
+///    opened a connection is told that nobody will use it.
 pub struct Dial {
     config: DialConfig,
     own: SocketId,
@@ -68,6 +69,8 @@ pub struct Dial {
     again: Instant,
     /// … and whether it is time.
     due: bool,
+    /// The listener's socket of a connection that will not be used.
+    unused: Option<SocketId>,
 }
 
 enum Phase {
@@ -141,12 +144,22 @@ impl Dial {
             start: now,
             again: now + AGAIN,
             due: true,
+            unused: None,
         }
     }
 
     /// Appends the next datagram for the listener to `out`, if there is one to be sent
     /// `now`.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut BytesMut) -> bool {
+        if let Some(destination) = self.unused.take() {
+            let shutdown = Control {
+                timestamp: Timestamp::since(self.start, now),
+                destination,
+                kind: Kind::Shutdown,
+            };
+            shutdown.write(out);
+            return true;
+        }
         if !self.due {
             return false;
         }
@@ -260,7 +273,11 @@ impl Dial {
             }
             (Phase::Conclusion { keys, .. }, wire::CONCLUSION) => {
                 let keys = keys.take();
-                self.conclusion(arrived, keys, now).map(Some)
+                let terms = self.conclusion(arrived, keys, now);
+                if terms.is_err() && body.socket != SocketId::NONE {
+                    self.unused = Some(body.socket);
+                }
+                terms.map(Some)
             }
             // The cookie again, or the answer to a caller that was here before.
             (_, wire::INDUCTION | wire::CONCLUSION) => Ok(None),

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::*;
 use crate::proto::keys::{KeyLength, Passphrase};
-use crate::proto::packet::{KeySlot, SeqNumber, SocketId};
+use crate::proto::packet::{KeySlot, Kind, Packet, SeqNumber, SocketId};
 use crate::proto::terms::Terms;
 
 fn addr(port: u16) -> std::net::SocketAddr {
@@ -304,6 +304,26 @@ fn a_caller_knows_why_it_has_no_connection() {
     ] {
         assert!(answered(plain(), None, change).unwrap().is_none());
     }
+}
+
+#[test]
+fn a_listener_hears_that_nobody_will_use_what_it_has_opened() {
+    let now = Instant::now();
+    let mut dial = dial(encrypted(), now);
+    let call = call(&mut dial, now);
+    let (answer, _) = call.accept(SocketId(6), None, Duration::ZERO, now);
+    assert_eq!(
+        dial.handle(&answer, now).unwrap_err(),
+        DialError::Unencrypted
+    );
+    let goodbye = transmit(&mut dial, now);
+    let Ok(Packet::Control(control)) = Packet::parse(&goodbye) else {
+        panic!("{goodbye:02x?}");
+    };
+    assert_eq!(
+        (control.kind, control.destination),
+        (Kind::Shutdown, SocketId(6))
+    );
 }
 
 #[test]

@@ -178,6 +178,8 @@ fn ten_hours_of_everything_at_once() {
         assert_eq!((report.lost, report.early, report.late), (0, 0, 0), "{ppm}");
         assert_eq!(report.stats.undecrypted, 0);
         assert!(report.sent > 3_600_000);
+        let asked = report.stats.retransmitted * 10;
+        assert!(asked < report.stats.lost * 15, "{:?}", report.stats);
     }
 }
 
