@@ -5,20 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Response, StatusCode};
 use jiff::Timestamp;
-use rillcast_core::http::{Body, HttpHandler, HttpRequest, hold};
-use rillcast_core::{EgressContext, Lifecycle, StreamHandle, StreamKey, Viewers};
-use rillcast_media::cmaf::{CmafConfig, Snapshot, State, Store, Window};
-use rillcast_media::delivery::{self, Verb, allow_origins, refuse, refuse_for_now};
+use rillcast_core::http::{Body, HttpHandler, HttpRequest};
+use rillcast_core::{Lifecycle, StreamHandle, StreamKey};
+use rillcast_media::cmaf::{Snapshot, State, Window};
+use rillcast_media::delivery::{
+    self, Refusal, Sessions, Streams, Verb, allow_origins, missing, note_viewer, playable,
+};
 
 use crate::Config;
 use crate::mpd::Options;
-use crate::sessions::Sessions;
+use crate::session::Session;
 
 /// What answers below `/dash`. Clones share everything.
 #[derive(Clone)]
@@ -26,34 +27,22 @@ pub(crate) struct Handler(Arc<Inner>);
 
 struct Inner {
     config: Config,
-    store: Arc<Store>,
-    sessions: Sessions,
-    /// Empty once the plugin has stopped: the context leads to the table of
-    /// routes, which leads here, and the ring must be cut for either to be freed.
-    cx: ArcSwapOption<EgressContext>,
+    streams: Arc<Streams>,
+    sessions: Sessions<Session>,
 }
 
-type Refusal = Box<Response<Body>>;
-
 impl Handler {
-    pub(crate) fn new(config: Config, store: Arc<Store>, cx: EgressContext) -> Self {
+    pub(crate) fn new(config: Config, streams: Arc<Streams>) -> Self {
         Self(Arc::new(Inner {
             config,
-            store,
-            sessions: Sessions::default(),
-            cx: ArcSwapOption::from_pointee(cx),
+            streams,
+            sessions: Sessions::new(),
         }))
     }
 
     /// Forgets what is over. To be called about once a second.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.0.store.sweep(now);
+    pub(crate) fn sweep(&self) {
         self.0.sessions.sweep();
-    }
-
-    /// Stops looking up streams; what is known stays served.
-    pub(crate) fn stop(&self) {
-        self.0.cx.store(None);
     }
 }
 
@@ -68,11 +57,11 @@ impl HttpHandler for Handler {
             return Some(time(verb, SystemTime::now()));
         }
         let (key, file) = StreamKey::split_path(path)?;
-        let handle = self.0.stream(&key.parse().ok()?)?;
-        let window = self.0.store.get(handle.key(), Instant::now())?;
-        if file != "manifest.mpd" || window.session() != handle.session() {
+        if file != "manifest.mpd" {
             return None;
         }
+        let handle = self.0.streams.live(&key.parse().ok()?)?;
+        let window = self.0.streams.known_window(&handle)?;
         let snapshot = window.load();
         if !is_listed(&snapshot) || matches!(snapshot.state, State::Refused(_)) {
             return None;
@@ -99,10 +88,10 @@ impl Inner {
         };
         let key = StreamKey::from_parts(app, name);
         let key = key.map_err(|_| missing("that names no stream"))?;
-        let handle = self.stream(&key);
-        let window = self.window(&key, handle.as_ref());
+        let handle = self.streams.live(&key);
+        let window = self.streams.window(&key, handle.as_ref());
         let window = window.ok_or_else(|| missing("there is no such stream"))?;
-        let snapshot = playable(&window).await?;
+        let snapshot = playable(&window, HOLD, is_listed).await?;
         self.manifest(&window, &snapshot, handle.as_ref(), (verb, head, *peer))
             .ok_or_else(|| missing("there is nothing to play"))
     }
@@ -116,12 +105,9 @@ impl Inner {
         (verb, head, peer): (Verb, &mut Parts, Option<SocketAddr>),
     ) -> Option<Response<Body>> {
         let handle = handle.filter(|handle| handle.session() == window.session());
-        let viewers = || match handle {
-            Some(handle) => handle.slot(Viewers::new),
-            // Nobody will ask how many watch what is over.
-            None => Arc::default(),
-        };
-        let session = self.sessions.get(window, self.config.low_latency, viewers);
+        let session = self.sessions.get(window, || {
+            Session::new(self.config.low_latency, self.streams.viewers(window))
+        });
         let options = Options {
             target_latency: self.config.target_latency(),
         };
@@ -129,44 +115,8 @@ impl Inner {
             handle.is_some_and(|handle| handle.current_state().lifecycle == Lifecycle::Publishing);
         let now = SystemTime::now();
         let text = session.manifest(snapshot, options, !publishes, now)?;
-        if !snapshot.is_ended() {
-            let who = (
-                peer.map(|peer| peer.ip().to_canonical()),
-                head.headers.get(USER_AGENT),
-            );
-            let stay = snapshot.target_duration * 2 + VIEWER_SLACK;
-            session.viewers.note(who, Instant::now(), stay);
-        }
+        note_viewer(&session.viewers, snapshot, head, peer, Instant::now());
         Some(text.answer(verb, head))
-    }
-
-    /// The live stream of that key.
-    fn stream(&self, key: &StreamKey) -> Option<StreamHandle> {
-        let cx = self.cx.load();
-        cx.as_ref()?.stream(key)
-    }
-
-    /// The window of a live stream, made if this is the first request for it, or
-    /// that of the life that ended last.
-    fn window(&self, key: &StreamKey, handle: Option<&StreamHandle>) -> Option<Arc<Window>> {
-        let now = Instant::now();
-        let known = self.store.get(key, now);
-        let Some(handle) = handle else {
-            return known;
-        };
-        if known
-            .as_ref()
-            .is_some_and(|known| known.session() == handle.session())
-        {
-            return known;
-        }
-        let cx = self.cx.load();
-        let config = cx.as_ref()?.stream_settings::<CmafConfig>("cmaf", key);
-        // The section was checked at start, each override of it too.
-        let config = config.inspect_err(|error| {
-            tracing::error!(stream = %key, %error, "the settings of the stream cannot be read");
-        });
-        Some(self.store.open(handle, &config.ok()?, now))
     }
 }
 
@@ -191,28 +141,6 @@ fn is_listed(snapshot: &Snapshot) -> bool {
     primary.is_some_and(|track| !track.listed().is_empty())
 }
 
-/// The first snapshot with something listed, held while the stream lives.
-async fn playable(window: &Window) -> Result<Arc<Snapshot>, Refusal> {
-    let settled = |snapshot: &Snapshot| {
-        is_listed(snapshot) || !matches!(snapshot.state, State::Waiting | State::Live)
-    };
-    let snapshot = hold(HOLD, window.watched().wait_for(settled)).await;
-    let snapshot = snapshot
-        .ok_or_else(|| Box::new(refuse_for_now("the first segment is not complete yet", 1)))?;
-    match snapshot.state {
-        State::Refused(refusal) => Err(missing(refusal.reason())),
-        _ if is_listed(&snapshot) => Ok(snapshot),
-        _ => Err(missing("the stream ended before its first segment")),
-    }
-}
-
-fn missing(why: &'static str) -> Refusal {
-    Box::new(refuse(StatusCode::NOT_FOUND, why))
-}
-
 /// For how long the manifest of a live stream is held until it can be played: the
 /// longest keyframe interval that is waited for by default and a little more.
 const HOLD: Duration = Duration::from_secs(15);
-
-/// A player asks once a segment; this much more than two of them and it has gone.
-const VIEWER_SLACK: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 //!
 //! A manifest (`mpd`) is a pure function of the live window that `rillcast-media`
 //! cuts and of the Periods that were made of it (`timetable`). It is rendered once
-//! for all viewers (`sessions`) and answered below `/dash` (`handler`). The media
+//! for all viewers (`session`) and answered below `/dash` (`handler`). The media
 //! bytes are those that HLS points at, below `/cmaf`.
 //!
 //! Serves ISO/IEC 23009-1 manifests with the live profile, and low latency by
@@ -14,7 +14,7 @@ mod config;
 mod handler;
 mod mpd;
 mod plugin;
-mod sessions;
+mod session;
 #[cfg(test)]
 mod tests;
 mod timetable;

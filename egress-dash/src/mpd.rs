@@ -6,13 +6,14 @@
 
 mod set;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use rillcast_media::cmaf::{Segment, Snapshot, TrackWindow};
 
-use crate::timetable::{Period, Timetable};
+use crate::timetable::{Period, Timetable, end_of};
 use crate::xml::Document;
 
 /// What is chosen about a manifest, beside what follows from the stream.
@@ -34,7 +35,8 @@ pub(crate) struct Pace {
 
 /// How often to ask for the manifest of a live stream.
 pub(crate) fn pace(snapshot: &Snapshot, timetable: &Timetable) -> Pace {
-    let open = timetable.periods().last().filter(|last| last.end.is_none());
+    let last = timetable.periods().last();
+    let open = last.filter(|last| last.end.is_none());
     let cadence = open.and_then(|period| period.cadence);
     let update = match cadence {
         Some(cadence) => Duration::from_nanos(u64::try_from(cadence.nanos(1)).unwrap_or(0)),
@@ -43,8 +45,33 @@ pub(crate) fn pace(snapshot: &Snapshot, timetable: &Timetable) -> Pace {
     };
     Pace {
         update: update.clamp(SOONEST, LATEST),
-        low_latency: cadence.is_some(),
+        // While the publisher is away too: what players keep to does not change.
+        low_latency: !snapshot.is_ended() && last.is_some_and(|last| last.cadence.is_some()),
     }
+}
+
+/// The Periods to write: those that have something listed.
+///
+/// In low latency, those that list segments by their times go once the Period
+/// after them has lasted for as long as players stay behind without it: shaka 5.2
+/// takes the last time that is listed for the live edge, wherever it is, and dates
+/// all segments by it.
+fn shown(timetable: &Timetable, snapshot: &Snapshot, low_latency: bool) -> Vec<Period> {
+    let periods = timetable.periods();
+    let skip = match periods.iter().rposition(|period| period.cadence.is_none()) {
+        Some(index) if low_latency => {
+            let next = periods.get(index + 1);
+            let primary = snapshot.primary().map_or(&[][..], |track| track.listed());
+            let after = primary.last().zip(next).map(|(last, next)| {
+                let lasted = end_of(last).saturating_sub(next.begin);
+                Duration::from_nanos(u64::try_from(lasted).unwrap_or(0))
+            });
+            let has_lasted = after.is_some_and(|after| after >= snapshot.target_duration * 3);
+            if has_lasted { index + 1 } else { 0 }
+        }
+        _ => 0,
+    };
+    periods.get(skip..).unwrap_or_default().to_vec()
 }
 
 /// Writes the manifest as of `now`; `None` if nothing can be played.
@@ -59,6 +86,7 @@ pub(crate) fn render(
     let pace = pace(snapshot, timetable);
     let latency = options.target_latency.unwrap_or(default_latency(primary));
     let longest = longest(snapshot, timetable);
+    let shown = shown(timetable, snapshot, pace.low_latency);
     let mut document = Document::new();
     document.element("MPD", |mpd| {
         mpd.attribute("xmlns", "urn:mpeg:dash:schema:mpd:2011");
@@ -72,7 +100,13 @@ pub(crate) fn render(
             mpd.attribute("mediaPresentationDuration", Seconds(end));
         } else {
             mpd.attribute("minimumUpdatePeriod", Length(pace.update));
-            let depth = primary.listed_duration();
+            // What is written of the window: no more is promised.
+            let written = shown.first().map_or(0, |first| first.first);
+            let listed = primary.listed().iter();
+            let depth = listed
+                .filter(|it| it.number >= written)
+                .map(|it| it.length());
+            let depth: Duration = depth.sum();
             mpd.attribute("timeShiftBufferDepth", Length(depth));
             let delay = if pace.low_latency {
                 latency
@@ -88,12 +122,12 @@ pub(crate) fn render(
             longest
         };
         mpd.attribute("minBufferTime", Length(buffer));
-        if pace.low_latency && !is_static {
+        if pace.low_latency {
             service_description(mpd, latency);
         }
-        let before = std::iter::once(None).chain(timetable.periods().iter().map(Some));
-        for (period, before) in timetable.periods().iter().zip(before) {
-            write_period(mpd, snapshot, period, before);
+        let before = std::iter::once(None).chain(shown.iter().map(Some));
+        for (period, before) in shown.iter().zip(before) {
+            write_period(mpd, snapshot, period, before, pace.low_latency);
         }
         if !is_static {
             mpd.element("UTCTiming", |timing| {
@@ -131,14 +165,20 @@ fn service_description(mpd: &mut Document, latency: Duration) {
     });
 }
 
-fn write_period(mpd: &mut Document, snapshot: &Snapshot, period: &Period, before: Option<&Period>) {
+fn write_period(
+    mpd: &mut Document,
+    snapshot: &Snapshot,
+    period: &Period,
+    before: Option<&Period>,
+    low_latency: bool,
+) {
     mpd.element("Period", |element| {
         element.attribute("id", name(period));
         element.attribute("start", Seconds(period.start()));
         if let Some(finish) = period.finish() {
             element.attribute("duration", Seconds(finish.saturating_sub(period.start())));
         }
-        for set in set::sets(snapshot, period) {
+        for set in set::sets(snapshot, period, low_latency) {
             set.write(element, period, before);
         }
     });
@@ -168,19 +208,35 @@ fn shortest(snapshot: &Snapshot) -> Duration {
     shortest.unwrap_or(snapshot.target_duration)
 }
 
-/// The longest segment of all tracks, rounded up to the millisecond; that of the
-/// cadence too, whose segments are not all there.
+/// What no segment is longer than, to the millisecond: the longest of all tracks, that
+/// of the cadence too, whose segments are not all there, and as much as those of one
+/// number begin apart.
+///
+/// shaka 5.2 lets no track be ahead of another by as long or longer, or waits a second
+/// before it goes on. Sound begins a part of a frame apart from the picture, so the
+/// longest segment alone would hold up its first picture in every other case.
 fn longest(snapshot: &Snapshot, timetable: &Timetable) -> Duration {
-    let tracks = snapshot.tracks.iter();
-    let lengths = tracks.flat_map(|track| track.listed().iter().map(|it| it.length()));
+    let listed = || snapshot.tracks.iter().flat_map(|track| track.listed());
     let cadences = timetable.periods().iter().filter_map(|period| {
         let nanos = period.cadence?.nanos(1);
         Some(Duration::from_nanos(u64::try_from(nanos).ok()?))
     });
-    let longest = lengths.chain(cadences).max().unwrap_or_default();
-    let millis = longest.as_nanos().div_ceil(1_000_000);
-    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    let longest = listed().map(|it| it.length()).chain(cadences).max();
+    let mut begins = BTreeMap::new();
+    for segment in listed() {
+        let begin = segment.time;
+        let (first, last) = begins.entry(segment.number).or_insert((begin, begin));
+        *first = begin.min(*first);
+        *last = begin.max(*last);
+    }
+    let apart = begins.values().map(|(first, last)| last.abs_diff(*first));
+    let apart = Duration::from_nanos(apart.max().unwrap_or(0)).min(MOST_APART);
+    let millis = (longest.unwrap_or_default() + apart).as_nanos() / 1_000_000;
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX).saturating_add(1))
 }
+
+/// Tracks that begin farther apart have an absence between them.
+const MOST_APART: Duration = Duration::from_millis(250);
 
 /// A date (xs:dateTime), in UTC.
 struct Date(SystemTime);

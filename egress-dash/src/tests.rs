@@ -1,13 +1,16 @@
 //! Manifests of real windows: streams go through the segmenter, and every manifest
 //! on the way is read back and held against the window and the one before.
 
+mod edge;
 mod laws;
 mod scene;
+mod schema;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use self::edge::Player;
 use self::laws::Viewer;
 use self::scene::{Gop, Scene, TRACKS};
 
@@ -53,8 +56,13 @@ fn scene() -> impl Strategy<Value = Scene> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn no_stream_shows_an_illegal_manifest(scene in scene(), low_latency: bool) {
+    fn no_stream_shows_an_illegal_manifest(
+        scene in scene(),
+        low_latency: bool,
+        latency in prop::option::of(200..30_000_u64),
+    ) {
         let mut viewer = Viewer::new(low_latency);
+        viewer.options.target_latency = latency.map(Duration::from_millis);
         scene.run(|moment| viewer.look(moment)).map_err(TestCaseError::fail)?;
         viewer.finish().map_err(TestCaseError::fail)?;
     }
@@ -152,4 +160,32 @@ fn a_track_that_comes_later_is_in_a_period_of_its_own() {
     let viewer = watch(&scene, false);
     assert!(viewer.starts_of_periods().len() >= 2);
     assert_eq!(TRACKS.0.timescale.hz(), 90_000);
+}
+
+#[test]
+fn each_segment_is_there_when_the_manifest_in_force_says_so() {
+    // Ten minutes: an encoder's clock that is off, and a publisher that goes and comes.
+    for (fps, frames, ppm) in [
+        ((25, 1), 50, 100),
+        ((25, 1), 50, -100),
+        ((30_000, 1_001), 60, 100),
+        ((60_000, 1_001), 120, -100),
+    ] {
+        for low_latency in [true, false] {
+            let mut scene = even(fps, frames, 300);
+            scene.ppm = ppm;
+            scene.gops[150].pause = Some(1_200);
+            scene.gops[200].pause = Some(7_000);
+            let mut player = Player::new(low_latency);
+            let what = format!("{fps:?}, {ppm} ppm, low latency {low_latency}");
+            scene
+                .run(|moment| player.look(moment))
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(player.read() >= 290, "{what}: {}", player.read());
+            // Each track's first request after the publisher had gone, and no more.
+            assert!(player.withdrawn <= 4, "{what}: {}", player.withdrawn);
+            // Low latency is to be asked before there is anything.
+            assert_eq!(player.held > 200, low_latency, "{what}: {}", player.held);
+        }
+    }
 }

@@ -62,6 +62,20 @@ impl Period {
         self.begin.saturating_add(self.offset)
     }
 
+    /// Where it ends on the time line if its last segment, the one before `next`,
+    /// ends at that stream time.
+    ///
+    /// Always before what its cadence says: a player counts the segments that begin
+    /// before the end, in numbers that round, and would ask for one more.
+    fn cut(&self, next: u64, end: i64) -> i64 {
+        let nominal = self.cadence.map(|cadence| {
+            let count = next.saturating_sub(self.first);
+            self.begin.saturating_add(cadence.nanos(count)) - ROUNDING
+        });
+        let end = nominal.map_or(end, |nominal| end.min(nominal));
+        end.saturating_add(self.offset)
+    }
+
     /// Where it ends on the time line in nanoseconds, once that is known.
     pub(crate) fn finish(&self) -> Option<i64> {
         self.end.map(|(_, end)| end)
@@ -146,8 +160,17 @@ impl Timetable {
         // What the primary track has and others have not yet.
         let ahead = (number..=primary.next.0).map_while(|number| primary.segment(number));
         let stranger = ahead.clone().find(|segment| !self.goes_on(segment));
-        if let Some(stranger) = stranger {
-            self.close_before(primary, stranger.number);
+        let stranger = stranger.map(|stranger| stranger.number);
+        // Sound may be back before the picture is.
+        let is_broken = |number: &u64| {
+            let segments = snapshot.tracks.iter().map(|track| track.segment(*number));
+            segments.flatten().any(|segment| segment.discontinuity)
+        };
+        let broken = (number..=primary.next.0).find(is_broken);
+        let broken =
+            broken.filter(|number| self.periods.last().is_some_and(|it| it.first < *number));
+        if let Some(stranger) = stranger.into_iter().chain(broken).min() {
+            self.close_before(primary, stranger);
         } else if snapshot.is_ended() {
             self.close();
         } else if primary.open.is_none() {
@@ -273,8 +296,7 @@ impl Timetable {
         if let Some(period) = self.periods.last_mut()
             && period.end.is_none()
         {
-            let offset = period.offset;
-            period.end = at.map(|(next, end)| (next, end.saturating_add(offset)));
+            period.end = at.map(|(next, end)| (next, period.cut(next, end)));
             self.changes += 1;
             self.run.pause();
         }
@@ -316,9 +338,12 @@ fn leader(snapshot: &Snapshot, number: u64) -> Option<&Arc<Segment>> {
 }
 
 /// The stream time at which a segment's presentation ends, in nanoseconds.
-fn end_of(segment: &Segment) -> i64 {
+pub(crate) fn end_of(segment: &Segment) -> i64 {
     let length = i64::try_from(segment.duration).unwrap_or(i64::MAX);
     segment
         .time
         .saturating_add(segment.timescale.to_nanos(length))
 }
+
+/// What a player's quotient of two durations may be off by in any Period, in nanoseconds.
+const ROUNDING: i64 = 1_000;

@@ -12,19 +12,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use rillcast_core::http::{Body, HttpHandler, HttpRequest, hold};
-use rillcast_core::{EgressContext, MediaKind, StreamHandle, StreamKey, Viewers};
-use rillcast_media::cmaf::{CmafConfig, Snapshot, State, Store, Window};
-use rillcast_media::delivery::{self, NO_STORE, Verb, kept_for, refuse, refuse_for_now};
+use rillcast_core::{MediaKind, StreamKey};
+use rillcast_media::cmaf::{Snapshot, State, Window};
+use rillcast_media::delivery::{
+    self, NO_STORE, Refusal, Sessions, Streams, Verb, kept_for, missing, note_viewer, playable,
+    refuse,
+};
 
 use crate::Config;
 use crate::playlist::query::{self, Reload};
-use crate::renders::{Form, Renders, Session};
+use crate::renders::{Form, Session};
 
 /// What answers below `/hls`. Clones share everything.
 #[derive(Clone)]
@@ -32,14 +33,9 @@ pub(crate) struct Handler(Arc<Inner>);
 
 struct Inner {
     config: Config,
-    store: Arc<Store>,
-    renders: Renders,
-    /// Empty once the plugin has stopped: the context leads to the table of
-    /// routes, which leads here, and the ring must be cut for either to be freed.
-    cx: ArcSwapOption<EgressContext>,
+    streams: Arc<Streams>,
+    sessions: Sessions<Session>,
 }
-
-type Refusal = Box<Response<Body>>;
 
 /// What of a request for a media playlist matters beside its path, and who sent it.
 struct Asked<'r> {
@@ -52,24 +48,17 @@ struct Asked<'r> {
 }
 
 impl Handler {
-    pub(crate) fn new(config: Config, store: Arc<Store>, cx: EgressContext) -> Self {
+    pub(crate) fn new(config: Config, streams: Arc<Streams>) -> Self {
         Self(Arc::new(Inner {
             config,
-            store,
-            renders: Renders::default(),
-            cx: ArcSwapOption::from_pointee(cx),
+            streams,
+            sessions: Sessions::new(),
         }))
     }
 
     /// Forgets what is over. To be called about once a second.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.0.store.sweep(now);
-        self.0.renders.sweep();
-    }
-
-    /// Stops looking up streams; what is known stays served.
-    pub(crate) fn stop(&self) {
-        self.0.cx.store(None);
+    pub(crate) fn sweep(&self) {
+        self.0.sessions.sweep();
     }
 }
 
@@ -98,7 +87,7 @@ impl Inner {
         let (session, file) = rest.split_once('/')?;
         let track = file.strip_suffix(".m3u8")?;
         let now = Instant::now();
-        let window = self.store.find(&key, session, now)?;
+        let window = self.streams.life(&key, session)?;
         let snapshot = window.load();
         if matches!(snapshot.state, State::Refused(_)) {
             return None;
@@ -161,8 +150,8 @@ impl Inner {
         verb: Verb,
         head: &mut Parts,
     ) -> Result<Response<Body>, Refusal> {
-        let handle = self.stream(key);
-        let window = self.window(key, handle.as_ref());
+        let handle = self.streams.live(key);
+        let window = self.streams.window(key, handle.as_ref());
         let window = window.ok_or_else(|| missing("there is no such stream"))?;
         let snapshot = playable(&window, INDEX_HOLD, |snapshot| {
             snapshot
@@ -188,7 +177,7 @@ impl Inner {
         track: &str,
         mut asked: Asked<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let window = self.store.find(key.as_str(), session, Instant::now());
+        let window = self.streams.life(key.as_str(), session);
         let window = window.ok_or_else(|| missing("no such session, or it is over"))?;
         // A track that a live session does not have may never come: its name is
         // known from a multivariant playlist, which lists only what is there.
@@ -245,9 +234,7 @@ impl Inner {
         let Some(text) = session.media(&listing, snapshot, track, form, query, max_age) else {
             return Ok(None);
         };
-        if !snapshot.is_ended() {
-            note(&session.viewers, snapshot, head, peer, now);
-        }
+        note_viewer(&session.viewers, snapshot, head, peer, now);
         Ok(Some(if in_vain {
             text.answer_kept(verb, head, &NO_STORE)
         } else if reload.until.is_some() && session.is_low_latency() {
@@ -261,65 +248,18 @@ impl Inner {
 
     /// The renders of the window's session.
     fn session(&self, window: &Arc<Window>) -> Arc<Session> {
-        self.renders.session(window, || {
-            (self.viewers(window), self.hold_back(window.key()))
+        self.sessions.get(window, || {
+            let viewers = self.streams.viewers(window);
+            let hold_back = self.hold_back(window.key());
+            Session::new(&window.load(), viewers, hold_back)
         })
     }
 
     /// What is offered to low-latency players of that stream.
     fn hold_back(&self, key: &StreamKey) -> Option<f64> {
-        let cx = self.cx.load();
-        let config = cx
-            .as_ref()
-            .map(|cx| cx.stream_settings::<Config>("hls", key));
-        match config {
-            Some(Ok(config)) => config.hold_back(),
-            // The section was checked at start, each override of it too.
-            Some(Err(error)) => {
-                tracing::error!(stream = %key, %error, "the settings of the stream cannot be read");
-                None
-            }
+        match self.streams.settings::<Config>("hls", key) {
+            Some(config) => config.ok()?.hold_back(),
             None => self.config.hold_back(),
-        }
-    }
-
-    /// The live stream of that key.
-    fn stream(&self, key: &StreamKey) -> Option<StreamHandle> {
-        let cx = self.cx.load();
-        cx.as_ref()?.stream(key)
-    }
-
-    /// The window of a live stream, made if this is the first request for it,
-    /// or that of the life that ended last.
-    fn window(&self, key: &StreamKey, handle: Option<&StreamHandle>) -> Option<Arc<Window>> {
-        let now = Instant::now();
-        let known = self.store.get(key, now);
-        let Some(handle) = handle else {
-            return known;
-        };
-        if known
-            .as_ref()
-            .is_some_and(|known| known.session() == handle.session())
-        {
-            return known;
-        }
-        let cx = self.cx.load();
-        let config = cx.as_ref()?.stream_settings::<CmafConfig>("cmaf", key);
-        // The section was checked at start, each override of it too.
-        let config = config.inspect_err(|error| {
-            tracing::error!(stream = %key, %error, "the settings of the stream cannot be read");
-        });
-        Some(self.store.open(handle, &config.ok()?, now))
-    }
-
-    /// The counter of the stream whose life this window is of.
-    fn viewers(&self, window: &Window) -> Arc<Viewers> {
-        let handle = self.stream(window.key());
-        let same = handle.filter(|handle| handle.session() == window.session());
-        match same {
-            Some(handle) => handle.slot(Viewers::new),
-            // Nobody will ask how many watch what is over.
-            None => Arc::default(),
         }
     }
 
@@ -331,20 +271,6 @@ impl Inner {
             self.config.max_age(snapshot.target_duration)
         }
     }
-}
-
-/// Counts the sender of a request as a viewer until it should have asked again.
-fn note(
-    viewers: &Viewers,
-    snapshot: &Snapshot,
-    head: &Parts,
-    peer: Option<SocketAddr>,
-    now: Instant,
-) {
-    let address = peer.map(|peer| peer.ip().to_canonical());
-    let agent = head.headers.get(USER_AGENT);
-    let stay = snapshot.target_duration * 2 + VIEWER_SLACK;
-    viewers.note((address, agent), now, stay);
 }
 
 /// The snapshot in which `track` has what a reload waits for, or that of the
@@ -380,27 +306,6 @@ async fn reloaded(
     match snapshot.state {
         State::Refused(refusal) => Err(missing(refusal.reason())),
         _ => Ok(snapshot),
-    }
-}
-
-/// The first snapshot with something `listed`, held for up to `limit` while the
-/// stream lives.
-async fn playable(
-    window: &Window,
-    limit: Duration,
-    listed: impl Fn(&Snapshot) -> bool,
-) -> Result<Arc<Snapshot>, Refusal> {
-    let settled = |snapshot: &Snapshot| {
-        listed(snapshot) || !matches!(snapshot.state, State::Waiting | State::Live)
-    };
-    let snapshot = hold(limit, window.watched().wait_for(settled)).await;
-    let snapshot = snapshot
-        .ok_or_else(|| Box::new(refuse_for_now("the first segment is not complete yet", 1)))?;
-    match snapshot.state {
-        // Nothing will be added any more, whatever was listed before.
-        State::Refused(refusal) => Err(missing(refusal.reason())),
-        _ if listed(&snapshot) => Ok(snapshot),
-        _ => Err(missing("the stream ended before its first segment")),
     }
 }
 
@@ -446,10 +351,6 @@ fn bad(why: &'static str) -> Refusal {
     Box::new(refuse(StatusCode::BAD_REQUEST, why))
 }
 
-fn missing(why: &'static str) -> Refusal {
-    Box::new(refuse(StatusCode::NOT_FOUND, why))
-}
-
 /// For how long the entry to a live stream is held until it can be played: the
 /// longest keyframe interval that is waited for by default and a little more,
 /// and less than the 20 s after which hls.js gives up.
@@ -461,7 +362,3 @@ const MEDIA_HOLD: Duration = Duration::from_secs(8);
 
 /// How long after the first segment a track that was announced is waited for.
 const LATE_TRACKS: Duration = Duration::from_secs(1);
-
-/// A player asks once a target duration; this much more than two of them and it
-/// has gone.
-const VIEWER_SLACK: Duration = Duration::from_secs(1);

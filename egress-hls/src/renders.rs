@@ -4,12 +4,11 @@
 //! kept until that changes: once a part, or once a segment without low latency.
 //! Readers take no lock.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use rillcast_core::Viewers;
-use rillcast_media::cmaf::{Snapshot, TrackWindow, Window};
+use rillcast_media::cmaf::{Snapshot, TrackWindow};
 use rillcast_media::delivery::Text;
 
 use crate::playlist::CONTENT_TYPE;
@@ -18,17 +17,8 @@ use crate::playlist::media::MediaPlaylist;
 use crate::playlist::multivariant;
 use crate::playlist::query;
 
-/// The renders of every session that was asked for.
-#[derive(Default)]
-pub(crate) struct Renders {
-    sessions: ArcSwap<Sessions>,
-}
-
-type Sessions = HashMap<Arc<str>, Arc<Session>>;
-
 /// The renders of one session.
 pub(crate) struct Session {
-    window: Weak<Window>,
     /// Who watches the stream.
     pub(crate) viewers: Arc<Viewers>,
     /// PART-HOLD-BACK in PART-TARGETs, if low latency is offered.
@@ -87,62 +77,18 @@ pub(crate) enum Form {
     Delta,
 }
 
-impl Renders {
-    /// The renders of the window's session; `made` gives who watches it, and its
-    /// PART-HOLD-BACK in PART-TARGETs if low latency is offered, and is asked
-    /// for a new one only.
-    pub(crate) fn session(
-        &self,
-        window: &Arc<Window>,
-        made: impl FnOnce() -> (Arc<Viewers>, Option<f64>),
-    ) -> Arc<Session> {
-        if let Some(session) = self.sessions.load().get(window.session()) {
-            return Arc::clone(session);
-        }
-        let (viewers, hold_back) = made();
-        let made = Arc::new(Session {
-            window: Arc::downgrade(window),
+impl Session {
+    /// The renders of the session that shows `snapshot`, which `viewers` counts;
+    /// `hold_back` is its PART-HOLD-BACK in PART-TARGETs if low latency is offered.
+    pub(crate) fn new(snapshot: &Snapshot, viewers: Arc<Viewers>, hold_back: Option<f64>) -> Self {
+        Self {
             viewers,
             hold_back,
             terms: OnceLock::new(),
-            current: ArcSwap::from_pointee(Listing::of(&window.load(), hold_back.is_some())),
+            current: ArcSwap::from_pointee(Listing::of(snapshot, hold_back.is_some())),
             #[cfg(debug_assertions)]
             watch: crate::playlist::law::Watch::default(),
-        });
-        let key: Arc<str> = window.session().into();
-        let mut session = Arc::clone(&made);
-        self.sessions.rcu(|sessions| {
-            let mut next: Sessions = Sessions::clone(sessions);
-            next.retain(|_, session| session.is_alive());
-            // Another request may have been faster.
-            let entry = next.entry(Arc::clone(&key));
-            session = Arc::clone(entry.or_insert_with(|| Arc::clone(&made)));
-            next
-        });
-        session
-    }
-
-    /// Drops the renders of sessions whose windows are gone.
-    pub(crate) fn sweep(&self) {
-        if self
-            .sessions
-            .load()
-            .values()
-            .all(|session| session.is_alive())
-        {
-            return;
         }
-        self.sessions.rcu(|sessions| {
-            let mut next: Sessions = Sessions::clone(sessions);
-            next.retain(|_, session| session.is_alive());
-            next
-        });
-    }
-}
-
-impl Session {
-    fn is_alive(&self) -> bool {
-        self.window.strong_count() > 0
     }
 
     /// Whether low latency is offered.

@@ -4,12 +4,17 @@
 //! players and caches ask for), so they live here once: cross-origin access on
 //! every response, errors included ([`refuse`]), immutable bytes with an entity
 //! tag and single ranges ([`Immutable`]), and short-lived texts that are
-//! rendered and compressed once for all who ask ([`Text`]). Pure: a request's
-//! head goes in, a response comes out.
+//! rendered and compressed once for all who ask ([`Text`]). That much is pure: a
+//! request's head goes in, a response comes out.
+//!
+//! How an egress comes by the window that it writes of is the same for all too:
+//! [`Streams`], [`Sessions`], [`playable`], and [`run`] for its plugin.
 
 mod encoding;
 mod etag;
 mod range;
+mod sessions;
+mod streams;
 mod text;
 
 use http::header::{
@@ -24,6 +29,8 @@ use rillcast_core::http::{Body, Chunk};
 
 pub use etag::entity_tag;
 pub use range::ByteRange;
+pub use sessions::Sessions;
+pub use streams::{Refusal, Streams, missing, note_viewer, playable, run};
 pub use text::{Text, kept_for};
 
 use range::Asked;

@@ -13,6 +13,7 @@ use crate::xml::Document;
 /// Tracks among which a player may switch: video of one codec, or one audio track.
 pub(super) struct Set<'a> {
     snapshot: &'a Snapshot,
+    low_latency: bool,
     representations: Vec<Representation<'a>>,
 }
 
@@ -26,7 +27,7 @@ struct Representation<'a> {
 }
 
 /// The sets of a Period: video first.
-pub(super) fn sets<'a>(snapshot: &'a Snapshot, period: &Period) -> Vec<Set<'a>> {
+pub(super) fn sets<'a>(snapshot: &'a Snapshot, period: &Period, low_latency: bool) -> Vec<Set<'a>> {
     let mut sets: Vec<Set<'a>> = Vec::new();
     for window in snapshot.tracks.iter() {
         let Some(config) = period.config(&window.name) else {
@@ -48,6 +49,7 @@ pub(super) fn sets<'a>(snapshot: &'a Snapshot, period: &Period) -> Vec<Set<'a>> 
             Some(set) => set.representations.push(representation),
             None => sets.push(Set {
                 snapshot,
+                low_latency,
                 representations: vec![representation],
             }),
         }
@@ -71,7 +73,7 @@ impl Set<'_> {
             let kind = track.kind();
             set.attribute("contentType", kind);
             set.attribute("mimeType", format_args!("{kind}/mp4"));
-            if let Some(language) = &track.language {
+            if let Some(language) = track.language.as_deref().filter(|it| is_language(it)) {
                 set.attribute("lang", language);
             }
             set.attribute("segmentAlignment", true);
@@ -93,7 +95,7 @@ impl Set<'_> {
                 role.attribute("value", "main");
             });
             for representation in &self.representations {
-                representation.write(set, self.snapshot, period);
+                representation.write(set, self, period);
             }
         });
     }
@@ -147,8 +149,8 @@ impl Representation<'_> {
         cadence.or(own).unwrap_or(self.track.timescale)
     }
 
-    fn write(&self, set: &mut Document, snapshot: &Snapshot, period: &Period) {
-        set.element("Representation", |out| {
+    fn write(&self, out: &mut Document, set: &Set<'_>, period: &Period) {
+        out.element("Representation", |out| {
             out.attribute("id", &self.window.name);
             let rate = self.window.bit_rate;
             out.attribute("bandwidth", rate.peak.max(rate.average).max(1));
@@ -170,14 +172,14 @@ impl Representation<'_> {
             if let Some(audio) = self.track.audio().filter(|audio| audio.sample_rate > 0) {
                 out.attribute("audioSamplingRate", audio.sample_rate);
             }
-            self.write_template(out, snapshot, period);
+            self.write_template(out, set, period);
         });
     }
 
-    fn write_template(&self, out: &mut Document, snapshot: &Snapshot, period: &Period) {
+    fn write_template(&self, out: &mut Document, set: &Set<'_>, period: &Period) {
         let timescale = self.timescale(period);
         out.element("SegmentTemplate", |template| {
-            let base = base(snapshot, &self.window.name);
+            let base = base(set.snapshot, &self.window.name);
             template.attribute("timescale", timescale.hz());
             if let Some(cadence) = period.cadence {
                 template.attribute("duration", cadence.duration);
@@ -189,7 +191,7 @@ impl Representation<'_> {
             template.attribute("startNumber", number);
             let begin = timescale.from_nanos(period.begin);
             template.attribute("presentationTimeOffset", begin.max(0));
-            if let Some(cadence) = period.cadence.filter(|_| period.end.is_none()) {
+            if let Some(cadence) = period.cadence.filter(|_| set.low_latency) {
                 self.write_availability(template, cadence);
             }
             template.attribute(
@@ -259,6 +261,16 @@ impl Representation<'_> {
     }
 }
 
+/// Whether it is a language tag (xs:language): publishers may send anything.
+fn is_language(text: &str) -> bool {
+    let letters = |part: &str| part.bytes().all(|it| it.is_ascii_alphabetic());
+    text.split('-').enumerate().all(|(index, part)| {
+        (1..=8).contains(&part.len())
+            && part.bytes().all(|it| it.is_ascii_alphanumeric())
+            && (index > 0 || letters(part))
+    })
+}
+
 /// The way from a manifest to a track's bytes: relative, so that a proxy may put
 /// the server below a path of its own. There is no `$` in it, which would begin an
 /// identifier (5.3.9.4.4): a key writes it as `%24`.
@@ -269,3 +281,27 @@ fn base(snapshot: &Snapshot, track: &str) -> String {
 
 /// Channels by their number (ISO/IEC 23003-3).
 const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_language_is_not_written_as_one() {
+        for right in ["de", "deu", "zh-Hant-TW", "de-1996"] {
+            assert!(is_language(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "-",
+            "de-",
+            "deutschland",
+            "d e",
+            "1a",
+            "de_CH",
+            "\u{e4}",
+        ] {
+            assert!(!is_language(wrong), "{wrong}");
+        }
+    }
+}

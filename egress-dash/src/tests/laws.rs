@@ -7,8 +7,9 @@ use dash_mpd_core::{MPD, Period, Representation, SegmentTemplate};
 use rillcast_media::cmaf::{Snapshot, TrackWindow, WallClock};
 
 use super::scene::Moment;
+use super::schema;
 use crate::mpd::{Options, render};
-use crate::timetable::Timetable;
+use crate::timetable::{Timetable, end_of};
 
 /// Half a frame of five frames per second, the slowest that scenes have, in seconds.
 const HALF_FRAME: f64 = 0.101;
@@ -16,6 +17,7 @@ const HALF_FRAME: f64 = 0.101;
 /// Who has the manifest of every moment, and remembers what it said.
 pub(super) struct Viewer {
     timetable: Timetable,
+    pub(super) options: Options,
     /// What never changes, by what it is said of.
     fixed: BTreeMap<String, String>,
     /// The duration and timescale of each Period of one cadence, by its number.
@@ -40,6 +42,9 @@ impl Viewer {
     pub(super) fn new(low_latency: bool) -> Self {
         Self {
             timetable: Timetable::new(low_latency),
+            options: Options {
+                target_latency: None,
+            },
             fixed: BTreeMap::new(),
             cadences: BTreeMap::new(),
             periods: Vec::new(),
@@ -78,10 +83,7 @@ impl Viewer {
             left,
         } = moment;
         self.timetable.take_in(&snapshot, left, now);
-        let options = Options {
-            target_latency: None,
-        };
-        let Some(text) = render(&snapshot, &self.timetable, options, now) else {
+        let Some(text) = render(&snapshot, &self.timetable, self.options, now) else {
             return Ok(());
         };
         let told = |error: String| format!("{error} in\n{text}");
@@ -89,7 +91,10 @@ impl Viewer {
         let rest = without(&text, "publishTime");
         let mpd = match self.last.take().filter(|(last, _)| *last == rest) {
             Some((_, mpd)) => mpd,
-            None => dash_mpd_core::parse(&text).map_err(|error| told(error.to_string()))?,
+            None => {
+                schema::check(&text).map_err(told)?;
+                dash_mpd_core::parse(&text).map_err(|error| told(error.to_string()))?
+            }
         };
         self.check(&mpd, &snapshot, now).map_err(told)?;
         self.last = Some((rest, mpd));
@@ -109,6 +114,12 @@ impl Viewer {
             "type is not what the stream is"
         );
         law!(!mpd.periods.is_empty(), "there is no Period");
+        let published = mpd.publishTime.ok_or("no publishTime")?;
+        law!(
+            SystemTime::from(published) <= now && published >= begin,
+            "it was not published at {published}"
+        );
+        check_depth(mpd, snapshot)?;
         let mut floor = Duration::ZERO;
         for (index, period) in mpd.periods.iter().enumerate() {
             let start = period.start.ok_or("a Period has no start")?;
@@ -274,6 +285,48 @@ impl Viewer {
         law!(*known == value, "{what} went from {known} to {value}");
         Ok(())
     }
+}
+
+/// How far behind live players stay, and how far back they can go.
+fn check_depth(mpd: &MPD, snapshot: &Snapshot) -> Result<(), String> {
+    if snapshot.is_ended() {
+        law!(
+            mpd.minimumUpdatePeriod.is_none() && mpd.suggestedPresentationDelay.is_none(),
+            "what has ended goes on"
+        );
+        return Ok(());
+    }
+    let tracks = snapshot.tracks.iter().flat_map(|track| track.listed());
+    let longest = tracks.map(|segment| segment.length()).max();
+    let longest = longest.ok_or("nothing is listed")?;
+    let said = mpd.maxSegmentDuration.ok_or("no maxSegmentDuration")?;
+    law!(said >= longest, "{longest:?} is longer than {said:?}");
+    // A track that is one segment ahead of another is not too far ahead: shaka lets it
+    // go on, and does not make its viewer wait for a second.
+    let listed = || snapshot.tracks.iter().flat_map(|track| track.listed());
+    for (one, other) in listed().flat_map(|one| listed().map(move |other| (one, other))) {
+        let apart = Duration::from_nanos(one.time.abs_diff(other.time));
+        let ahead = Duration::from_nanos(end_of(one).abs_diff(other.time));
+        law!(
+            one.number != other.number || apart > Duration::from_millis(250) || said > ahead,
+            "segment {} is {ahead:?} ahead of a track, not less than {said:?}",
+            one.number
+        );
+    }
+    let delay = mpd.suggestedPresentationDelay.ok_or("no delay")?;
+    let low_latency = !mpd.ServiceDescription.is_empty();
+    law!(
+        low_latency || delay == said * 3,
+        "the delay is {delay:?}, not three segments of {said:?}"
+    );
+    // What may be sought is listed.
+    let depth = mpd.timeShiftBufferDepth.ok_or("no timeShiftBufferDepth")?;
+    let primary = snapshot.primary().ok_or("no primary track")?;
+    law!(
+        depth <= primary.listed_duration(),
+        "{depth:?} is more than is listed"
+    );
+    Ok(())
 }
 
 /// `text` without that attribute.

@@ -94,6 +94,11 @@ impl Measure {
         self.track.kind()
     }
 
+    /// Whether two of its keyframes have come.
+    pub(super) const fn knows_gop(&self) -> bool {
+        self.gop.is_some()
+    }
+
     /// Takes a new description. Times of another timescale are measured anew.
     fn describe(&mut self, track: &Arc<Track>) {
         if self.frames == 0 {
@@ -196,6 +201,9 @@ pub(super) struct Calibration {
     video: bool,
     /// It has a track that cannot be packaged.
     foreign: bool,
+    /// Tracks that were described and have sent no frame since, and where in the
+    /// events that stands: another description takes its place.
+    unused: Vec<(TrackId, usize)>,
 }
 
 impl Calibration {
@@ -207,6 +215,7 @@ impl Calibration {
             anchor: None,
             video: false,
             foreign: false,
+            unused: Vec::new(),
         }
     }
 
@@ -234,6 +243,20 @@ impl Calibration {
                 return;
             }
         }
+        self.note(track);
+    }
+
+    /// Keeps a description.
+    fn note(&mut self, track: Arc<Track>) {
+        self.bytes += room_of(&track);
+        let unused = self.unused.iter().find(|(id, _)| *id == track.id);
+        let before = unused.and_then(|(_, at)| self.events.get_mut(*at));
+        if let Some(Event::Track(before)) = before {
+            self.bytes = self.bytes.saturating_sub(room_of(before));
+            *before = track;
+            return;
+        }
+        self.unused.push((track.id, self.events.len()));
         self.events.push(Event::Track(track));
     }
 
@@ -256,6 +279,7 @@ impl Calibration {
             self.anchor = Some(self.anchor.map_or(anchor, |earliest| earliest.min(anchor)));
         }
         self.bytes += length(frame);
+        self.unused.retain(|(id, _)| *id != frame.track);
         self.events.push(Event::Frame(frame.clone()));
         true
     }
@@ -267,12 +291,15 @@ impl Calibration {
         let forgotten = u64::try_from(frames.count()).unwrap_or(u64::MAX);
         // What a short list needs is little; what the long one took was not.
         self.events.shrink_to(FEW_EVENTS);
-        for measure in &mut self.tracks {
-            *measure = Measure::new(Arc::clone(&measure.track));
-            let track = Arc::clone(&measure.track);
-            self.events.push(Event::Track(track));
-        }
         self.bytes = 0;
+        self.unused.clear();
+        for at in 0..self.tracks.len() {
+            if let Some(measure) = self.tracks.get_mut(at) {
+                let track = Arc::clone(&measure.track);
+                *measure = Measure::new(Arc::clone(&track));
+                self.note(track);
+            }
+        }
         self.anchor = None;
         forgotten
     }
@@ -291,8 +318,8 @@ impl Calibration {
         alive.min_by_key(|track| (track.kind() != MediaKind::Video, track.track.id))
     }
 
-    /// Whether enough is known to begin.
-    pub(super) fn is_ready(&self, config: &CmafConfig) -> bool {
+    /// Whether enough is known to begin; `knows_gop` if that is known from elsewhere.
+    pub(super) fn is_ready(&self, config: &CmafConfig, knows_gop: bool) -> bool {
         let Some(leader) = self.leader() else {
             return false;
         };
@@ -302,7 +329,8 @@ impl Calibration {
         if leader.kind() == MediaKind::Video {
             // Parts of a length that no frames have would end a segment each.
             let settled = leader.is_settled() || leader.span() >= SLOW;
-            return (leader.gop.is_some() && settled) || leader.span() >= config.max_gop.0;
+            let measured = leader.gop.is_some() || knows_gop;
+            return (measured && settled) || leader.span() >= config.max_gop.0;
         }
         // Audio alone: wait a segment for video that was not described yet,
         // and as long as for a keyframe for one that was.
@@ -333,6 +361,12 @@ impl Calibration {
     }
 }
 
+/// What a description takes, about: its configuration, up to 32 KiB, and the rest.
+fn room_of(track: &Track) -> u64 {
+    let config = track.config.len() + size_of::<Track>();
+    u64::try_from(config).unwrap_or(u64::MAX)
+}
+
 /// Durations that are kept of a track: more than a minute of pictures.
 const MEASURED: usize = 4_096;
 
@@ -347,3 +381,45 @@ const FEW_EVENTS: usize = 64;
 
 /// Frames that are kept before the first cut, however small they are.
 const MOST_EVENTS: usize = 1 << 15;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rillcast_core::{MediaParams, Timescale, VideoParams};
+
+    use super::*;
+    use crate::codec::{AVC, avc};
+
+    fn described(width: u32) -> Arc<Track> {
+        let record = avc::captures::bytes(avc::captures::HIGH_1080);
+        let params = MediaParams::Video(VideoParams::new(width, 64));
+        let track = Track::new(TrackId(0), AVC, Timescale::VIDEO, params);
+        Arc::new(track.with_config(record.into()))
+    }
+
+    #[test]
+    fn descriptions_without_frames_take_the_place_of_each_other() {
+        let mut calibration = Calibration::new();
+        for width in 0..1_000 {
+            calibration.track(described(64 + width));
+        }
+        assert_eq!(calibration.events.len(), 1);
+        let one = calibration.bytes;
+        assert!(one < 1_000, "{one}");
+        let clock = WallClock::new(SystemTime::UNIX_EPOCH, Instant::now());
+        let frame = Frame::new(TrackId(0), 0, Instant::now(), Bytes::from_static(b"x"));
+        assert!(calibration.frame(&frame, &clock));
+        calibration.track(described(7));
+        calibration.track(described(8));
+        let [Event::Track(first), Event::Frame(_), Event::Track(second)] = &calibration.events[..]
+        else {
+            panic!("{:?}", calibration.events);
+        };
+        assert_eq!(**first, *described(1_063));
+        assert_eq!(**second, *described(8));
+        // What descriptions take counts like frames, against the same bound.
+        assert_eq!(calibration.bytes, 2 * one + length(&frame));
+        calibration.restart();
+        assert_eq!((calibration.events.len(), calibration.bytes), (1, one));
+    }
+}

@@ -68,6 +68,10 @@ pub struct Segmenter {
     grant: Arc<Grant>,
     /// There was no room to measure the stream.
     put_off: bool,
+    /// The length of a GOP that the bus has seen before the first frame came here.
+    known_gop: Option<Duration>,
+    /// Where it is with what had come before anybody watched.
+    backlog: Backlog,
     counters: Counters,
     ended: Option<Instant>,
     dirty: bool,
@@ -75,6 +79,17 @@ pub struct Segmenter {
     warned: Option<Instant>,
     /// Tracks that are left out, since CMAF does not carry their codec here.
     foreign: Foreign,
+}
+
+/// What the bus had kept for who comes, as far as it makes the first segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backlog {
+    /// There is none, or it has its segment.
+    Done,
+    /// Its frames are being read.
+    Reading,
+    /// The next frame of the leading track is one that has just come.
+    Over,
 }
 
 #[derive(Debug)]
@@ -113,12 +128,23 @@ impl Segmenter {
             anchor: None,
             grant: Arc::new(Grant::unlimited()),
             put_off: false,
+            known_gop: None,
+            backlog: Backlog::Done,
             counters: Counters::default(),
             ended: None,
             dirty: true,
             warned: None,
             foreign: Foreign::default(),
         }
+    }
+
+    /// The same for a stream whose GOPs are known to be of that length: it need not
+    /// wait for the end of one. What had come before then makes the first segment at
+    /// once, so that who has just come need not wait either.
+    #[must_use]
+    pub(super) fn with_known_gop(mut self, gop: Duration) -> Self {
+        self.known_gop = (!gop.is_zero()).then_some(gop.min(self.config.max_gop.0));
+        self
     }
 
     /// A track's description: before its first frame, and when it changes.
@@ -149,13 +175,16 @@ impl Segmenter {
                 if !calibration.frame(frame, &self.clock) {
                     self.counters.skipped_frames += 1;
                 } else {
-                    let ready = calibration.is_ready(&self.config);
+                    let ready = calibration.is_ready(&self.config, self.known_gop.is_some());
                     if self.has_room_to_measure() && ready {
                         self.start(now);
                     }
                 }
             }
-            Phase::Cutting => self.take_frame(frame.clone(), now),
+            Phase::Cutting => {
+                self.mind_backlog(frame, now);
+                self.take_frame(frame.clone(), now);
+            }
             Phase::Paused(_) => self.keep(frame),
             Phase::Refused { .. } => self.look_again(frame, now),
         }

@@ -214,9 +214,7 @@ fn is_next(track: &TrackWindow, file: File) -> bool {
     let (number, part) = track.next;
     match file {
         File::Init { .. } => false,
-        File::Segment { number: wanted } => {
-            wanted == number || Some(wanted) == number.checked_add(1)
-        }
+        File::Segment { number } => track.expects(number),
         File::Part {
             number: wanted,
             index,

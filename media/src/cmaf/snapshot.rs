@@ -346,6 +346,15 @@ impl TrackWindow {
         self.segments.get(index)
     }
 
+    /// Whether a request for that segment is held while the stream lives: it is
+    /// the one that is cut next, or the one after it, whose promised begin may be
+    /// reached before this one's last frame.
+    #[must_use]
+    pub const fn expects(&self, number: u64) -> bool {
+        let (next, _) = self.next;
+        number == next || number == next.saturating_add(1)
+    }
+
     /// A part by its segment's number and its index.
     #[must_use]
     pub fn part(&self, number: u64, index: u32) -> Option<&Arc<Part>> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rillcast_core::{Interest, Recv, StreamHandle, StreamKey, StreamWorker, Watched};
+use rillcast_core::{Frame, Interest, Recv, StreamHandle, StreamKey, StreamWorker, Watched};
 
 use super::budget::{Budget, Grant};
 use super::config::{CmafConfig, Start};
@@ -80,7 +80,7 @@ impl Window {
 
     /// A window that shows `snapshot`, for tests of what reads windows.
     #[cfg(test)]
-    pub(super) fn showing(snapshot: Snapshot, now: Instant) -> Self {
+    pub(crate) fn showing(snapshot: Snapshot, now: Instant) -> Self {
         Self {
             key: snapshot.key.clone(),
             session: Arc::clone(&snapshot.session),
@@ -189,7 +189,8 @@ impl Slot {
             config.clone(),
             WallClock::new(wall, at),
         )
-        .with_grant(Arc::clone(&grant));
+        .with_grant(Arc::clone(&grant))
+        .with_known_gop(handle.qos().gop_duration);
         let first = segmenter.snapshot_now();
         let window = Arc::new(Window {
             key: handle.key().clone(),
@@ -245,16 +246,26 @@ impl Packager {
         now
     }
 
-    /// Pauses when nobody has asked for long, and goes on when somebody does.
-    fn mind_viewers(&mut self, now: Instant) {
+    /// Pauses before `frame` when nobody has asked for long: before a keyframe, so
+    /// that who comes gets all from there, unless none has come for long either.
+    fn mind_absence(&mut self, frame: &Frame, now: Instant) {
         let Some(linger) = self.linger else {
             return;
         };
-        let watched = self.window.asked.lately(now, linger);
-        match (self.segmenter.is_paused(), watched) {
-            (false, false) => self.segmenter.pause(now),
-            (true, true) => self.segmenter.resume(now),
-            _ => {}
+        let watched = |linger| self.window.asked.lately(now, linger);
+        let begins = self.segmenter.begins_gop(frame);
+        if !self.segmenter.is_paused() && !watched(linger) && (begins || !watched(linger * 2)) {
+            self.segmenter.pause(now);
+        }
+    }
+
+    /// Goes on when somebody asks.
+    fn mind_viewers(&mut self, now: Instant) {
+        if let Some(linger) = self.linger
+            && self.segmenter.is_paused()
+            && self.window.asked.lately(now, linger)
+        {
+            self.segmenter.resume(now);
         }
     }
 
@@ -292,7 +303,10 @@ impl StreamWorker for Packager {
             _ => self.at(now),
         };
         match recv {
-            Recv::Frame(frame) => self.segmenter.frame(&frame, now),
+            Recv::Frame(frame) => {
+                self.mind_absence(&frame, now);
+                self.segmenter.frame(&frame, now);
+            }
             Recv::Track(track) => self.segmenter.track(track, now),
             Recv::Lagged { skipped } => self.segmenter.lost(skipped, now),
             Recv::Discontinuity(discontinuity) => {

@@ -19,6 +19,10 @@ impl Segmenter {
         while let Some((index, at)) = self.next_to_stall()
             && at <= now
         {
+            if self.lead.index == Some(index) && self.is_silent(index, now) {
+                self.all_stall(now);
+                continue;
+            }
             if let Some(track) = self.tracks.get_mut(index) {
                 track.stalled = true;
             }
@@ -44,6 +48,26 @@ impl Segmenter {
             (index, track.arrived + patience)
         });
         ends.min_by_key(|(_, at)| *at)
+    }
+
+    /// Whether the other tracks have sent nothing lately either.
+    fn is_silent(&self, index: usize, now: Instant) -> bool {
+        let tracks = self.tracks.iter().enumerate();
+        let mut others = tracks.filter(|(other, track)| *other != index && !track.is_absent());
+        others.all(|(_, track)| now.saturating_duration_since(track.arrived) >= SILENT)
+    }
+
+    /// The publisher is away: the segment ends with all that came for it. The sound
+    /// that lasts longer than the last picture does not get one of its own, which
+    /// would be a gap to those who watch.
+    fn all_stall(&mut self, now: Instant) {
+        if self.tracks.iter().any(TrackCutter::is_open) {
+            self.counters.stalls += 1;
+        }
+        self.close_all(now);
+        for track in &mut self.tracks {
+            track.stalled = true;
+        }
     }
 
     /// The leading track sends nothing: its segment ends, and the next track
@@ -96,7 +120,13 @@ impl Segmenter {
         let Some(changed) = track.changed.take() else {
             return;
         };
-        self.break_off(now, false);
+        // Behind a break, what another track has begun may go on with it: nothing of
+        // this one is there that would need the old configuration.
+        let cut = self.cut;
+        let untouched = track.fresh && !track.is_open() && track.cuts.is_empty();
+        if !(cut.discontinuity && track.cut == cut && untouched) {
+            self.break_off(now, false);
+        }
         self.counters.config_changes += 1;
         let Some(track) = self.tracks.get_mut(index) else {
             return;
@@ -222,6 +252,10 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// The same for tracks with very long frames.
 const LONGEST_STALL: Duration = Duration::from_secs(5);
+
+/// The other tracks have stopped with the leading one if they have sent nothing for
+/// so long when it stalls.
+const SILENT: Duration = Duration::from_millis(500);
 
 /// Times that step on by more than this have broken. A timeline lets no step of
 /// more than a second pass.

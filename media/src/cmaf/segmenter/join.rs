@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rillcast_core::{Frame, MediaKind, Track};
 
-use super::{Phase, Segmenter};
+use super::{Backlog, Phase, Segmenter};
 use crate::cmaf::measure::Event;
 use crate::cmaf::part::Next;
 use crate::cmaf::rule::PartRule;
@@ -18,7 +18,17 @@ impl Segmenter {
         let Phase::Measuring(calibration) = measured else {
             return;
         };
-        let gop = calibration.longest_gop(&self.config);
+        let measured = calibration
+            .leader()
+            .is_some_and(|leader| leader.knows_gop());
+        let gop = match self.known_gop {
+            Some(known) if !measured => known,
+            Some(known) => known.max(calibration.longest_gop(&self.config)),
+            None => calibration.longest_gop(&self.config),
+        };
+        if self.known_gop.is_some() && !measured {
+            self.backlog = Backlog::Reading;
+        }
         let longest = gop.max(self.config.segment_duration.0);
         let whole = longest.as_secs() + u64::from(longest.subsec_nanos() > 0);
         self.target = Duration::from_secs(whole.max(1));
@@ -57,6 +67,16 @@ impl Segmenter {
             }
         }
         tracing::debug!(stream = %self.key, target = ?self.target, "packaging begins");
+    }
+
+    /// A frame is about to be taken: whether it has just come, and what came before
+    /// was what the bus had kept. Sound alone has no GOPs that anything waits for.
+    pub(super) fn mind_backlog(&mut self, frame: &Frame, now: Instant) {
+        let lead = self.lead.index.and_then(|lead| self.tracks.get(lead));
+        let leads = lead.is_some_and(|lead| lead.id == frame.track);
+        if self.backlog == Backlog::Reading && leads && frame.received >= now {
+            self.backlog = Backlog::Over;
+        }
     }
 
     /// Makes a track part of the window. Returns its index.

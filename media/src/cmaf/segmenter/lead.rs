@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rillcast_core::{Frame, MediaKind};
 
-use super::Segmenter;
+use super::{Backlog, Segmenter};
 use crate::cmaf::part::{Next, Verdict};
 
 /// Which track leads, and what is known of it.
@@ -98,17 +98,21 @@ impl Segmenter {
             let time = track.track().timescale.to_nanos(frame.dts);
             self.lead.note_key(time);
         }
+        let long = end != End::Key && self.backlog != Backlog::Over;
+        if end != End::No {
+            self.backlog = Backlog::Done;
+        }
         match end {
             End::No => {}
             End::Key | End::Full => {
                 track.finish(Next::Edge(frame.dts), i64::MAX, limit);
                 let time = track.time_of(frame.dts);
                 self.advance(time);
-                self.counters.long_gops += u64::from(video && end == End::Full);
+                self.counters.long_gops += u64::from(video && long);
             }
             End::Over => {
                 self.split_lead(index);
-                self.counters.long_gops += u64::from(video);
+                self.counters.long_gops += u64::from(video && long);
             }
         }
         let Some(track) = self.tracks.get_mut(index) else {
@@ -169,7 +173,9 @@ impl Segmenter {
                 End::No
             };
         }
-        if since > self.target + SLACK && track.has_more_than_pending() {
+        // Whoever made packaging begin waits for a first segment.
+        let waited_for = self.backlog == Backlog::Over && since >= self.config.part_duration.0;
+        if (since > self.target + SLACK || waited_for) && track.has_more_than_pending() {
             // The pending frame was promised to players as the next part of
             // this segment if no other is before it in that part.
             return if track.cutter.has_draft() {

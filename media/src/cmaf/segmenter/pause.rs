@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rillcast_core::{Frame, Interest, MediaKind};
 
-use super::{Phase, Segmenter};
+use super::{Backlog, Phase, Segmenter};
 use crate::cmaf::part::length;
 
 /// What has come since the last keyframe of the primary track.
@@ -45,10 +45,25 @@ impl Segmenter {
         let kept = std::mem::take(kept);
         self.phase = Phase::Cutting;
         self.break_off(now, true);
+        let whole = kept
+            .frames
+            .first()
+            .is_some_and(|first| self.begins_gop(first));
+        if whole {
+            self.backlog = Backlog::Reading;
+        }
         for frame in kept.frames {
             self.take_frame(frame, now);
         }
         tracing::debug!(stream = %self.key, "packaging goes on");
+    }
+
+    /// Whether a frame begins a GOP, as far as the stream has any.
+    pub(in crate::cmaf) fn begins_gop(&self, frame: &Frame) -> bool {
+        let primary = self.lead.primary.and_then(|index| self.tracks.get(index));
+        primary.is_none_or(|track| {
+            track.kind != MediaKind::Video || (track.id == frame.track && frame.keyframe)
+        })
     }
 
     /// Whether it waits for viewers.

@@ -68,6 +68,63 @@ fn a_publisher_that_is_lost_closes_its_segment_after_a_second() {
 }
 
 #[test]
+fn sound_that_outlasts_the_last_picture_ends_with_it() {
+    let scene = Scene::new(
+        Some(Pictures::new((25, 1), 50, 7.0)),
+        Some(Sound::new(48_000, 7.06)),
+    );
+    let mut run = scene.run_open(CmafConfig::default());
+    run.wait(1.5);
+    for name in ["v0", "a1"] {
+        let track = run.last.track(name).unwrap();
+        assert_eq!(track.next, (5, 0), "{name}");
+        assert!(run.of(name).iter().all(|segment| !segment.gap), "{name}");
+    }
+    run.check_exact("v0", &scene, VIDEO);
+    run.check_exact("a1", &scene, AUDIO);
+    assert_eq!(run.last.counters.stalls, 1);
+}
+
+#[test]
+fn a_publisher_that_comes_back_changed_breaks_once() {
+    let take = |first: f64, changed: bool| {
+        let mut pictures = Pictures::new((25, 1), 50, 11.0);
+        pictures.from = 2.0;
+        let mut sound = Sound::new(48_000, 11.0);
+        sound.from = 2.0 - first;
+        let mut scene = Scene::new(Some(pictures), Some(sound)).sorted();
+        for (_, event) in &mut scene.events {
+            if let Event::Track(track) = event
+                && track.id == VIDEO
+                && changed
+            {
+                *track = super::scene::other_video_track(VIDEO);
+            }
+        }
+        scene
+    };
+    // Its sound comes first, by a little and by several parts.
+    for first in [0.0, 0.04, 0.6] {
+        let cause = break_of(DiscontinuityCause::Reconnect);
+        let scene = take(0.0, false).then(1.0, cause, take(first, true));
+        let run = scene.run();
+        run.check_exact("v0", &scene, VIDEO);
+        assert_eq!(run.samples("a1").len(), scene.frames(AUDIO).len());
+        let counters = run.last.counters;
+        let changes = (counters.discontinuities, counters.config_changes);
+        assert_eq!(changes, (1, 1), "{first}");
+        for name in ["v0", "a1"] {
+            let broken = run.of(name).iter().filter(|it| it.discontinuity).count();
+            assert_eq!(broken, 1, "{name}, {first}");
+        }
+        let gaps = run.of("v0").iter().filter(|it| it.gap).count();
+        assert_eq!(gaps, 0, "{first}");
+        let configs: Vec<u32> = run.of("v0").iter().map(|it| it.config).collect();
+        assert!(configs.is_sorted() && configs.contains(&1), "{configs:?}");
+    }
+}
+
+#[test]
 fn a_stall_that_time_does_not_show_goes_on_without_a_discontinuity() {
     // The network held everything back for 1.5 s; the times are even.
     let mut scene = Scene::new(

@@ -35,7 +35,12 @@ fn feed_bytes(feed: &mut Feed, start: Instant, seconds: Range<u32>, payload: Byt
     let record = avc::captures::bytes(avc::captures::HIGH_1080);
     let track = avc::Config::parse(&record).unwrap().track(TrackId(0));
     feed.push(SourceItem::Track(track)).unwrap();
-    for n in seconds.start * 25..seconds.end * 25 {
+    feed_pictures(feed, start, seconds.start * 25..seconds.end * 25, payload);
+}
+
+/// The same from one picture to another.
+fn feed_pictures(feed: &mut Feed, start: Instant, pictures: Range<u32>, payload: Bytes) {
+    for n in pictures {
         let frame = SourceFrame {
             track: TrackId(0),
             dts: i64::from(n) * 40,
@@ -325,4 +330,39 @@ async fn packaging_on_demand_pauses_when_nobody_asks_and_goes_on_in_the_same_ses
     assert!(first.discontinuity && first.independent);
     assert_eq!(live.target_duration, paused.target_duration);
     assert_eq!(super::super::check(Some(&paused), &live), Ok(()));
+}
+
+#[tokio::test]
+async fn who_makes_packaging_begin_gets_a_segment_of_what_the_bus_has_kept() {
+    let registry = Registry::new(RegistryConfig::default());
+    let store = Store::new();
+    let mut source = Feed::new(publish(&registry));
+    let handle = registry.get(&key()).unwrap();
+    let config = CmafConfig {
+        start: Start::OnDemand,
+        ..CmafConfig::default()
+    };
+    let bytes = Bytes::from_static(b"picture");
+    // Of the fourth GOP most has come; its end has not.
+    let now = Instant::now();
+    let start = now.checked_sub(Duration::from_millis(3_880)).unwrap();
+    feed_bytes(&mut source, start, 0..3, bytes.clone());
+    feed_pictures(&mut source, start, 75..97, bytes.clone());
+    let window = store.open(&handle, &config, now);
+    // Three pictures come while it is watched, none of them a keyframe.
+    feed_pictures(&mut source, start, 97..100, bytes.clone());
+    let first = soon(window.watched().wait_for(|s| complete(s) > 0)).await;
+    let track = first.primary().unwrap();
+    assert!(track.segments[0].independent);
+    let length = track.segments[0].length();
+    assert!(length >= Duration::from_millis(800), "{length:?}");
+    assert_eq!(first.target_duration, Duration::from_secs(2));
+    assert_eq!(first.counters.long_gops, 0);
+    assert_eq!(super::super::check(None, &first), Ok(()));
+    // It goes on at the keyframes.
+    feed_bytes(&mut source, start, 4..12, bytes);
+    let live = soon(window.watched().wait_for(|s| complete(s) >= 4)).await;
+    let segments = &live.primary().unwrap().segments;
+    assert!(segments[2..].iter().all(|segment| segment.independent));
+    assert_eq!(super::super::check(Some(&first), &live), Ok(()));
 }

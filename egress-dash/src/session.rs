@@ -1,27 +1,18 @@
-//! Manifests rendered once for all who ask: what is known of each session.
+//! A manifest rendered once for all who ask: what is known of a session.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use http::HeaderValue;
 use rillcast_core::Viewers;
-use rillcast_media::cmaf::{Snapshot, Window};
+use rillcast_media::cmaf::Snapshot;
 use rillcast_media::delivery::Text;
 
 use crate::mpd::{self, Options};
 use crate::timetable::Timetable;
 
-/// Every session that was asked for.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    sessions: ArcSwap<HashMap<Arc<str>, Arc<Session>>>,
-}
-
 /// One session.
 pub(crate) struct Session {
-    window: Weak<Window>,
     /// Who watches the stream.
     pub(crate) viewers: Arc<Viewers>,
     state: Mutex<State>,
@@ -42,55 +33,16 @@ struct Made {
     listed: Vec<(u64, u64)>,
 }
 
-impl Sessions {
-    /// The session of a window; `viewers` is asked for a new one only.
-    pub(crate) fn get(
-        &self,
-        window: &Arc<Window>,
-        low_latency: bool,
-        viewers: impl FnOnce() -> Arc<Viewers>,
-    ) -> Arc<Session> {
-        if let Some(session) = self.sessions.load().get(window.session()) {
-            return Arc::clone(session);
-        }
-        let made = Arc::new(Session {
-            window: Arc::downgrade(window),
-            viewers: viewers(),
+impl Session {
+    /// A session of which nothing is known; see [`Timetable::new`].
+    pub(crate) fn new(low_latency: bool, viewers: Arc<Viewers>) -> Self {
+        Self {
+            viewers,
             state: Mutex::new(State {
                 timetable: Timetable::new(low_latency),
                 current: None,
             }),
-        });
-        let key: Arc<str> = window.session().into();
-        let mut session = Arc::clone(&made);
-        self.sessions.rcu(|sessions| {
-            let mut next = HashMap::clone(sessions);
-            next.retain(|_, session: &mut Arc<Session>| session.is_alive());
-            // Another request may have been faster.
-            let entry = next.entry(Arc::clone(&key));
-            session = Arc::clone(entry.or_insert_with(|| Arc::clone(&made)));
-            next
-        });
-        session
-    }
-
-    /// Forgets sessions whose windows are gone.
-    pub(crate) fn sweep(&self) {
-        let sessions = self.sessions.load();
-        if sessions.values().all(|session| session.is_alive()) {
-            return;
         }
-        self.sessions.rcu(|sessions| {
-            let mut next = HashMap::clone(sessions);
-            next.retain(|_, session: &mut Arc<Session>| session.is_alive());
-            next
-        });
-    }
-}
-
-impl Session {
-    fn is_alive(&self) -> bool {
-        self.window.strong_count() > 0
     }
 
     /// The manifest of `snapshot` as of `now`; `None` if nothing can be played.
