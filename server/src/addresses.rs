@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The address of each listener, by the name of its section; HTTP is `http`.
+/// The address of each listener, by the name of its section; HTTP is `http`, and
+/// HTTPS `https`.
 pub type Addresses = BTreeMap<&'static str, SocketAddr>;
 
 /// Writes the addresses as a JSON object. Whoever waits for the file sees all

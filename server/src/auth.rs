@@ -14,7 +14,6 @@ use http::{HeaderMap, StatusCode, Version};
 use rillcast_core::{Access, Action, Authorizer, Denied, Settings, SettingsError};
 
 use crate::config::{AuthConfig, Secret};
-use crate::demo;
 use crate::http::Problem;
 
 /// The authorizer of `[auth]`: publishers show the token of their stream.
@@ -32,8 +31,7 @@ impl Tokens {
 #[async_trait::async_trait]
 impl Authorizer for Tokens {
     async fn authorize(&self, access: Access<'_>) -> Result<(), Denied> {
-        // The demo is this program itself.
-        if access.action != Action::Publish || access.protocol == demo::NAME {
+        if access.action != Action::Publish {
             return Ok(());
         }
         let section = self.settings.section_for("auth", access.key);
@@ -149,10 +147,10 @@ fn is_local(version: Version, headers: &HeaderMap, peer: SocketAddr) -> bool {
     match headers.get(ORIGIN) {
         None => true,
         Some(origin) => {
-            let origin = origin
-                .to_str()
-                .ok()
-                .and_then(|origin| origin.strip_prefix("http://"));
+            let origin = origin.to_str().ok().and_then(|origin| {
+                let rest = origin.strip_prefix("http://");
+                rest.or_else(|| origin.strip_prefix("https://"))
+            });
             origin
                 .and_then(authority)
                 .is_some_and(|origin| origin == host)

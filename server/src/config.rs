@@ -6,6 +6,7 @@
 //! started in, so a file is read only if `--config` names it.
 
 mod sections;
+mod tls;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -14,6 +15,7 @@ use std::path::Path;
 use rillcast_core::{Origin, Settings, SettingsError};
 
 pub(crate) use sections::{AuthConfig, LogConfig, LogFormat, OWN_SECTIONS, Secret, ServerConfig};
+pub(crate) use tls::ALPN_HTTP2;
 
 /// What every variable of the environment that sets a key begins with; two
 /// underscores stand for the dot: `RILLCAST__RTMP__LISTEN` is `rtmp.listen`.

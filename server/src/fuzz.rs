@@ -21,7 +21,7 @@ use crate::auth::Gate;
 use crate::config::{
     AuthConfig, LogConfig, ServerConfig, apply_environment, apply_flag, from_bytes,
 };
-use crate::server::check;
+use crate::server::check_settings;
 
 pub use connection::http;
 
@@ -49,7 +49,7 @@ pub fn config(data: &[u8]) {
         }
     }
     let plugins = Plugins::linked().unwrap();
-    if let Err(error) = check(&settings, &plugins) {
+    if let Err(error) = check_settings(&settings, &plugins) {
         one_line(&error);
         return;
     }

@@ -46,9 +46,12 @@ struct Pages {
 impl Pages {
     fn asset(&self, path: &str) -> Result<&Asset, Problem> {
         let asset = self.assets.iter().find(|asset| asset.path == path);
-        if asset.is_none() && path == LIBRARY_PATH {
-            let detail =
-                "this server was built without hls.js: run `cargo xtask web`, then build it";
+        if asset.is_none()
+            && let Some((_, name)) = LIBRARIES.iter().find(|(library, _)| *library == path)
+        {
+            let detail = format!(
+                "this server was built without {name}: run `cargo xtask web`, then build it"
+            );
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
         asset.ok_or_else(Problem::not_found)
@@ -177,13 +180,17 @@ const LIST_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     frame-ancestors 'none'";
 
 /// The player may stand in other sites' frames: that is how it is embedded.
-/// hls.js makes its worker and its media from blobs.
+/// hls.js makes its worker from a blob, and both libraries their media.
 const WATCH_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; \
     base-uri 'none'; form-action 'none'; frame-ancestors *";
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const LIBRARY_PATH: &str = "vendor/hls.min.js";
+const HLS_LIBRARY: &str = "vendor/hls.min.js";
+const DASH_LIBRARY: &str = "vendor/dash.min.js";
+
+/// What may be missing, and its name.
+const LIBRARIES: [(&str, &str); 2] = [(HLS_LIBRARY, "hls.js"), (DASH_LIBRARY, "dash.js")];
 
 macro_rules! web {
     ($file:literal) => {
@@ -198,6 +205,7 @@ impl Pages {
             watch: Asset::page(web!("watch.html"), WATCH_POLICY),
             assets: vec![
                 Asset::new("api.js", SCRIPT, web!("api.js")),
+                Asset::new("dash.js", SCRIPT, web!("dash.js")),
                 Asset::new("dialog.js", SCRIPT, web!("dialog.js")),
                 Asset::new("dom.js", SCRIPT, web!("dom.js")),
                 Asset::new("format.js", SCRIPT, web!("format.js")),
@@ -210,7 +218,7 @@ impl Pages {
                 Asset::new("watch.js", SCRIPT, web!("watch.js")),
                 #[cfg(has_hls_js)]
                 Asset::new(
-                    LIBRARY_PATH,
+                    HLS_LIBRARY,
                     SCRIPT,
                     include_bytes!("../assets/vendor/hls.min.js"),
                 ),
@@ -219,6 +227,18 @@ impl Pages {
                     "vendor/hls.LICENSE.txt",
                     "text/plain; charset=utf-8",
                     include_bytes!("../assets/vendor/hls.LICENSE.txt"),
+                ),
+                #[cfg(has_dash_js)]
+                Asset::new(
+                    DASH_LIBRARY,
+                    SCRIPT,
+                    include_bytes!("../assets/vendor/dash.min.js"),
+                ),
+                #[cfg(has_dash_js)]
+                Asset::new(
+                    "vendor/dash.LICENSE.txt",
+                    "text/plain; charset=utf-8",
+                    include_bytes!("../assets/vendor/dash.LICENSE.txt"),
                 ),
             ],
         }
@@ -296,7 +316,8 @@ mod tests {
                 let named = quoted
                     .strip_prefix("/assets/")
                     .or(quoted.strip_prefix("./"));
-                if let Some(path) = named.filter(|path| *path != LIBRARY_PATH) {
+                let is_ours = |path: &&str| LIBRARIES.iter().all(|(library, _)| library != path);
+                if let Some(path) = named.filter(is_ours) {
                     assert!(
                         all.assets.iter().any(|asset| asset.path == path),
                         "{path} is missing"

@@ -17,7 +17,7 @@ use crate::api;
 use crate::app::App;
 use crate::auth::{Gate, Tokens};
 use crate::config::{OWN_SECTIONS, ServerConfig, plain};
-use crate::http::{Dispatch, HttpServer, HttpStats, bind};
+use crate::http::{Dispatch, HttpServer, HttpStats, Listening, bind};
 
 /// A running server. Several may run in one process: they share nothing.
 ///
@@ -55,10 +55,16 @@ pub enum StartError {
     /// The plugins cannot be used together.
     #[error(transparent)]
     Plugins(#[from] PluginSetError),
-    /// The HTTP listener cannot be bound.
-    #[error("cannot serve HTTP on {address}: {}; {}", plain(source), mend(source))]
+    /// A listener of HTTP cannot be bound.
+    #[error(
+        "cannot serve HTTP on {address}: {}; {}",
+        plain(source),
+        mend(source, key)
+    )]
     Bind {
-        /// The address of `server.listen`.
+        /// The setting that has the address: `server.listen` or `server.tls.listen`.
+        key: &'static str,
+        /// The address.
         address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
@@ -75,18 +81,18 @@ pub enum StartError {
 }
 
 /// How to mend an address that cannot be bound.
-fn mend(error: &std::io::Error) -> &'static str {
+fn mend(error: &std::io::Error, key: &str) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "end the program that has it, or set server.listen to another port"
+            format!("end the program that has it, or set {key} to another port")
         }
         std::io::ErrorKind::PermissionDenied => {
-            "set server.listen to a port above 1023, or allow this one"
+            format!("set {key} to a port above 1023, or allow this one")
         }
         std::io::ErrorKind::AddrNotAvailable => {
-            "set server.listen to an address of this machine, or to 0.0.0.0"
+            format!("set {key} to an address of this machine, or to 0.0.0.0")
         }
-        _ => "set server.listen to another address",
+        _ => format!("set {key} to another address"),
     }
 }
 
@@ -100,13 +106,27 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing runs then.
     pub async fn start(settings: Settings, plugins: &Plugins) -> Result<Self, StartError> {
-        check(&settings, plugins)?;
-        let config = ServerConfig::read(&settings.section("server")?)?;
+        check_settings(&settings, plugins)?;
+        let section = settings.section("server")?;
+        let config = ServerConfig::read(&section)?;
+        let tls = config.tls.load(&section)?;
         let gate = Gate::new(&settings)?;
-        let (listener, address) = bind(config.listen).map_err(|source| StartError::Bind {
-            address: config.listen,
-            source,
-        })?;
+        let mut own = Addresses::new();
+        let mut open = |name, key, address, tls| {
+            let bound = bind(address).map_err(|source| StartError::Bind {
+                key,
+                address,
+                source,
+            });
+            let (listener, address) = bound?;
+            own.insert(name, address);
+            Ok::<_, StartError>(Listening::new(listener, tls))
+        };
+        let mut listening = vec![open("http", "server.listen", config.listen, None)?];
+        if let Some(tls) = tls {
+            let address = config.tls.listen();
+            listening.push(open("https", "server.tls.listen", address, Some(tls))?);
+        }
 
         let limits: Limits = settings.section("limits")?.read()?;
         let registry = Registry::new(limits.registry());
@@ -126,10 +146,10 @@ impl Server {
             config.metrics_streams,
         );
         let app = Arc::new(app);
-        let own = api::router(Arc::clone(&app));
-        let dispatch = Dispatch::new(own, api::ROOTS, routes, Arc::clone(&stats));
+        let router = api::router(Arc::clone(&app));
+        let dispatch = Dispatch::new(router, api::ROOTS, routes, Arc::clone(&stats));
         let mut server = Self {
-            http: HttpServer::start(listener, Arc::new(dispatch), &config, &stats, &threads),
+            http: HttpServer::start(listening, Arc::new(dispatch), &config, &stats, &threads),
             app,
             addresses: Addresses::new(),
             host,
@@ -144,7 +164,7 @@ impl Server {
                 return Err(error.into());
             }
         }
-        server.addresses.insert("http", address);
+        server.addresses.append(&mut own);
         Ok(server)
     }
 
@@ -163,7 +183,8 @@ impl Server {
         }
     }
 
-    /// Where the server listens, by the name of the section: HTTP is `http`.
+    /// Where the server listens, by the name of the section: HTTP is `http`, and
+    /// HTTPS `https`.
     #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
@@ -212,12 +233,22 @@ impl Drop for Server {
     }
 }
 
-/// Checks the whole configuration against the plugins.
+/// Checks the whole configuration against the plugins, and the files that it names.
 ///
 /// # Errors
 /// The first fault.
 pub(crate) fn check(settings: &Settings, plugins: &Plugins) -> Result<(), StartError> {
-    let reserved = |name: &str| name == "http" || OWN_SECTIONS.iter().any(|own| own.name == name);
+    check_settings(settings, plugins)?;
+    let section = settings.section("server")?;
+    ServerConfig::read(&section)?.tls.load(&section)?;
+    Ok(())
+}
+
+/// The same, without a look at any file.
+pub(crate) fn check_settings(settings: &Settings, plugins: &Plugins) -> Result<(), StartError> {
+    let reserved = |name: &str| {
+        matches!(name, "http" | "https") || OWN_SECTIONS.iter().any(|own| own.name == name)
+    };
     if let Some(entry) = plugins
         .entries()
         .iter()

@@ -19,9 +19,20 @@ mod cli;
 mod client;
 #[path = "server/fixture.rs"]
 mod fixture;
+#[path = "server/floods.rs"]
+mod floods;
 #[path = "server/http.rs"]
 mod http;
+#[path = "server/http2.rs"]
+mod http2;
+#[path = "server/http2_client.rs"]
+mod http2_client;
 #[path = "server/limits.rs"]
 mod limits;
+#[cfg(feature = "hls")]
+#[path = "server/live.rs"]
+mod live;
 #[path = "../../ingest-rtmp/tests/bounds/log.rs"]
 mod log;
+#[path = "server/tls.rs"]
+mod tls;

@@ -29,21 +29,25 @@ export async function choosePlayer(video, wanted) {
   }
   if (wanted === "native" || (apple && wanted !== "hls")) return NativePlayer;
   const sources = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
-  if (sources && (await loadLibrary())) return LibraryPlayer;
+  if (sources && (await loadLibrary(LIBRARY, () => globalThis.Hls?.isSupported()))) return LibraryPlayer;
   if (native && wanted !== "hls") return NativePlayer;
   if (!sources) throw new CannotPlay("This browser can play neither HLS nor media from a script.", "browser");
   const why = native ? "hls.js is asked for" : "This browser has no HLS player of its own";
   throw new CannotPlay(`${why}, and this server was built without hls.js.`, "library");
 }
 
-let library;
-function loadLibrary() {
-  library ??= new Promise((resolve) => {
-    const onload = () => resolve(Boolean(globalThis.Hls?.isSupported()));
-    const onerror = () => { library = null; resolve(false); };
-    document.head.append(h("script", { src: LIBRARY, onload, onerror }));
-  });
-  return library;
+const libraries = new Map();
+
+/** Fetches a library once; whether it is there and works in this browser. */
+export function loadLibrary(src, works) {
+  if (!libraries.has(src)) {
+    libraries.set(src, new Promise((resolve) => {
+      const onload = () => resolve(Boolean(works()));
+      const onerror = () => { libraries.delete(src); resolve(false); };
+      document.head.append(h("script", { src, onload, onerror }));
+    }));
+  }
+  return libraries.get(src);
 }
 
 // Both players tell `onBroken(message, certain)` when they cannot go on by
@@ -172,6 +176,22 @@ const MOST_FASTER = 0.1;
 const MOST_SLOWER = 0.03;
 /** Seconds behind the wanted distance, after a wait, from which it jumps. */
 const JUMP = 1.5;
+/**
+ * Seconds farther from the edge after each wait, and at most; milliseconds without a
+ * wait after which it comes nearer again, which double each time that was too soon;
+ * and the seconds by which it comes nearer in a second.
+ */
+const RESERVE = 0.2;
+const MOST_RESERVE = 2;
+const CALM = 20_000;
+const MOST_CALM = 320_000;
+const NEARER = 0.02;
+/**
+ * Milliseconds of standing still, while there is more to play than is buffered,
+ * after which it jumps to the live edge, and after which it begins anew there.
+ */
+const STUCK = 600;
+const BROKEN = 2500;
 
 /** hls.js. */
 export class LibraryPlayer {
@@ -183,12 +203,13 @@ export class LibraryPlayer {
     this.video = video;
     this.recoveries = 0;
     this.waited = false;
+    this.reserve = { seconds: 0, since: 0, calm: CALM, shrunk: false };
     this.hls = new Hls({
       lowLatencyMode: true,
       backBufferLength: 30,
       liveDurationInfinity: true,
-      // Further from the edge by this with each wait, not by its whole second.
-      liveSyncOnStallIncrease: 0.2,
+      // It would stay farther from the edge for good after each wait: see `reserve`.
+      liveSyncOnStallIncrease: 0,
     });
     this.hls.on(Hls.Events.ERROR, (_, data) => {
       if (!data.fatal) return;
@@ -201,12 +222,14 @@ export class LibraryPlayer {
       const status = data.response?.code ? ` (${data.response.code})` : "";
       onBroken(`hls.js: ${data.details}${status}`, media);
     });
-    this.onWaiting = () => { this.waited = true; };
+    this.hls.on(Hls.Events.FRAG_PARSED, (_, data) => this.markRest(data));
+    this.onWaiting = () => { this.waited = true; this.keepMore(); };
     // Who seeks wants to be where they went.
     this.onSeeking = () => { this.waited = false; };
     video.addEventListener("waiting", this.onWaiting);
     video.addEventListener("seeking", this.onSeeking);
-    this.timer = setInterval(() => this.steer(), STEER_MS);
+    this.still = { time: -1, since: 0, mends: 0 };
+    this.timer = setInterval(() => { this.mindStandstill(); this.steer(); }, STEER_MS);
     this.hls.loadSource(url);
     this.hls.attachMedia(video);
   }
@@ -220,7 +243,68 @@ export class LibraryPlayer {
   }
 
   /**
-   * Keeps the distance to the live edge that the playlist asks for. hls.js can do
+   * Tells hls.js that a segment is not whole yet. Up to 1.7.4 at least it takes one
+   * for whole if it learns that the segment is complete while one of its parts is
+   * on the way into the buffer, and asks for no other part of it: the picture then
+   * stands still until those parts have left the playlist.
+   */
+  markRest({ frag, part }) {
+    if (!part) return;
+    const { levels, audioTracks } = this.hls;
+    const tracks = frag.type === "audio" ? audioTracks : levels;
+    const parts = tracks[frag.level]?.details?.partList ?? [];
+    const rest = parts.some((it) => it.fragment.sn === frag.sn && it.index > part.index && !it.loaded);
+    for (const stream of Object.values(frag.elementaryStreams)) {
+      if (stream) stream.partial = rest;
+    }
+  }
+
+  /**
+   * Gets hls.js going again where it asks for nothing though there is something: it
+   * loses count of its parts when it clears its buffer at the wrong moment.
+   */
+  mindStandstill() {
+    const { video, hls, still } = this;
+    const now = performance.now();
+    const details = hls.latestLevelDetails;
+    const here = video.currentTime + this.ahead();
+    const more = details?.live && details.partTarget && details.edge - here > 2 * details.partTarget;
+    if (video.currentTime !== still.time || video.paused || video.seeking || !more) {
+      if (video.currentTime !== still.time) still.mends = 0;
+      still.time = video.currentTime;
+      still.since = now;
+      return;
+    }
+    const stood = now - still.since;
+    if (still.mends === 0 && stood > STUCK) {
+      still.mends = 1;
+      this.goLive();
+    } else if (still.mends === 1 && stood > BROKEN) {
+      still.mends = 2;
+      hls.recoverMediaError();
+      this.goLive();
+    }
+  }
+
+  /** Keeps farther from the live edge, after a wait. */
+  keepMore() {
+    const { video, reserve } = this;
+    // Who has just begun, or goes elsewhere, has to wait.
+    if (video.seeking || !video.played.length || video.currentTime - video.played.start(0) < 1) return;
+    if (reserve.shrunk) reserve.calm = Math.min(2 * reserve.calm, MOST_CALM);
+    reserve.shrunk = false;
+    reserve.seconds = Math.min(reserve.seconds + RESERVE, MOST_RESERVE);
+    reserve.since = performance.now();
+  }
+
+  /** Seconds behind the live edge where the picture should be. */
+  target() {
+    return this.hls.targetLatency + this.reserve.seconds;
+  }
+
+  /**
+   * Keeps the distance to the live edge that the playlist asks for, and what waits have
+   * shown to be needed here. hls.js can do
    * that itself, but only with more than a second in its buffer, which is more
    * than there is at this distance.
    */
@@ -228,9 +312,13 @@ export class LibraryPlayer {
     const { video, hls } = this;
     const details = hls.latestLevelDetails;
     if (!details?.live || !details.partTarget || video.paused || video.seeking || video.readyState < 3) return;
-    const target = hls.targetLatency;
-    if (target === null || !Number.isFinite(hls.latency)) return;
-    const over = hls.latency - target;
+    if (hls.targetLatency === null || !Number.isFinite(hls.latency)) return;
+    const { reserve } = this;
+    if (reserve.seconds > 0 && performance.now() - reserve.since > reserve.calm) {
+      reserve.seconds = Math.max(0, reserve.seconds - NEARER * STEER_MS / 1000);
+      reserve.shrunk = true;
+    }
+    const over = hls.latency - this.target();
     if (this.waited && over > JUMP) {
       this.goLive();
       return;
@@ -270,6 +358,6 @@ export class LibraryPlayer {
   goLive() {
     this.waited = false;
     const position = this.hls.liveSyncPosition;
-    if (position != null) this.video.currentTime = position;
+    if (position != null) this.video.currentTime = position - this.reserve.seconds;
   }
 }

@@ -3,6 +3,7 @@
 
 import * as api from "./api.js";
 import { byId, copyable, setPairs, setText } from "./dom.js";
+import { chooseDashPlayer } from "./dash.js";
 import * as format from "./format.js";
 import { CannotPlay, choosePlayer } from "./player.js";
 
@@ -17,6 +18,9 @@ const root = document.documentElement;
 const video = byId("video");
 const key = location.pathname.split("/").slice(2).map(decodePart).join("/");
 const wanted = new URLSearchParams(location.search).get("player");
+
+/** By which protocol: "hls" or "dash", from the page's address. */
+let protocol = new URLSearchParams(location.search).get("protocol") === "dash" ? "dash" : "hls";
 
 let stream = null;
 let player = null;
@@ -67,11 +71,12 @@ async function ask() {
 
 function follow() {
   showElsewhere();
-  const url = stream.playback?.hls;
+  showProtocols();
+  const url = stream.playback?.[protocol];
   if (root.dataset.state === "waiting") say("waiting", stalledFor());
   if (player && stream.session === session) return;
   if (refused) return;
-  if (!url) return say("error", "This server does not serve HLS", "It was built or configured without that egress.");
+  if (!url) return say("error", `This server does not serve ${protocol.toUpperCase()}`, "It was built or configured without that egress.");
   if (stream.packaging?.state === "refused") {
     return say("error", "This stream cannot be played in a browser", stream.packaging.reason ?? "");
   }
@@ -109,7 +114,7 @@ async function start(url) {
   stop();
   say("loading", "Starting");
   try {
-    Player ??= await choosePlayer(video, wanted);
+    Player ??= await (protocol === "dash" ? chooseDashPlayer() : choosePlayer(video, wanted));
   } catch (error) {
     return onCannotPlay(error);
   }
@@ -133,6 +138,21 @@ function stop() {
   byId("live").disabled = true;
 }
 
+/** Goes on by the other protocol; the address says so to who shares it. */
+function switchTo(other) {
+  if (other === protocol) return;
+  protocol = other;
+  const address = new URL(location.href);
+  if (other === "dash") address.searchParams.set("protocol", other);
+  else address.searchParams.delete("protocol");
+  history.replaceState(null, "", address);
+  [Player, refused, failures, retryAt] = [null, null, 0, 0];
+  stop();
+  root.dataset.player = "none";
+  say("loading", "Starting");
+  ask();
+}
+
 async function play() {
   try {
     await video.play();
@@ -153,7 +173,7 @@ function onBroken(message, certain) {
   failures += 1;
   stop();
   // The one may stumble over what the other plays.
-  if (Player && !wanted && failures >= 2) {
+  if (Player && !wanted && protocol === "hls" && failures >= 2) {
     choosePlayer(video, Player.kind === "native" ? "hls" : "native").then((other) => { Player = other; }, () => {});
   }
   const wait = Math.min(1000 * 2 ** failures, 10_000);
@@ -171,8 +191,8 @@ function onCannotPlay(error) {
   const reason = error instanceof CannotPlay ? error.reason : "error";
   root.dataset.player = "none";
   const mend = reason === "library"
-    ? "Current Chrome, Edge and Safari play it; so does any HLS player at the address below. Whoever runs the server can add hls.js: run “cargo xtask web” before building."
-    : "Any HLS player plays the address below.";
+    ? "Any player of the protocol plays the address below. Whoever runs the server can add the library: run “cargo xtask web” before building."
+    : "Any player of the protocol plays the address below.";
   say("error", "This browser cannot play the stream", `${error.message} ${mend}`);
 }
 
@@ -180,6 +200,7 @@ video.addEventListener("playing", () => { failures = 0; say("playing"); });
 video.addEventListener("waiting", () => { if (player) say("waiting", stalledFor()); });
 video.addEventListener("ended", () => { stop(); say("ended", "The stream has ended", "When it is live again, it plays here by itself."); ask(); });
 video.addEventListener("volumechange", () => { if (!video.muted) byId("unmute").hidden = true; });
+for (const button of byId("protocols").children) button.addEventListener("click", () => switchTo(button.value));
 byId("unmute").addEventListener("click", () => { video.muted = false; video.focus(); });
 byId("live").addEventListener("click", () => { player?.goLive(); video.play(); });
 
@@ -254,6 +275,14 @@ function showLive() {
   button.disabled = !isBehind || !live;
   button.dataset.live = !playing || !live ? "no" : isBehind ? "behind" : "yes";
   setText(byId("live-text"), !playing ? "Not playing" : !live ? "Not live" : isBehind ? `${format.seconds(behind)} behind, go live` : "Live");
+}
+
+function showProtocols() {
+  const place = byId("protocols");
+  place.hidden = !(stream.playback?.hls && stream.playback?.dash);
+  for (const button of place.children) {
+    button.setAttribute("aria-pressed", String(button.value === protocol));
+  }
 }
 
 function showElsewhere() {

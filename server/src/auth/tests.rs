@@ -54,10 +54,6 @@ async fn publishers_show_the_token_of_their_stream() {
         publish("", "live/a", "rtmp", Credentials::none()).await,
         Ok(())
     );
-    assert_eq!(
-        publish(text, "live/demo", demo::NAME, Credentials::none()).await,
-        Ok(())
-    );
 }
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -90,6 +90,9 @@ fn greeting(addresses: &Addresses, plugins: &Plugins, demo: bool) -> String {
         line("watch", &format!("{http}/watch/{}", demo::STREAM));
     }
     line("streams", &format!("{http}/"));
+    if let Some(https) = addresses.get("https") {
+        line("https", &format!("https://{}/", named(*https)));
+    }
     for entry in plugins.entries() {
         let Some(address) = addresses.get(entry.name()) else {
             continue;
@@ -138,6 +141,19 @@ fn named(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_greeting_names_each_address_that_is_there() {
+        let plugins = Plugins::none();
+        let mut addresses = Addresses::new();
+        addresses.insert("http", "0.0.0.0:8080".parse().unwrap());
+        let without = greeting(&addresses, &plugins, false);
+        assert!(without.contains("streams   http://localhost:8080/\n"));
+        assert!(!without.contains("https"));
+        addresses.insert("https", "[::1]:8443".parse().unwrap());
+        let with = greeting(&addresses, &plugins, false);
+        assert!(with.contains("https     https://[::1]:8443/\n"), "{with}");
+    }
 
     #[test]
     fn addresses_to_publish_to_are_whole() {

@@ -9,6 +9,8 @@ use serde::de::{self, Deserializer, Visitor};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::tls::TlsConfig;
+
 /// Every section that the server itself reads.
 pub(crate) const OWN_SECTIONS: &[SharedSection] = &[
     SharedSection::new("server", ServerConfig::EXAMPLE, |section| {
@@ -44,10 +46,12 @@ pub(crate) struct ServerConfig {
     pub(crate) shutdown_timeout: HumanDuration,
     pub(crate) metrics_streams: usize,
     pub(crate) threads: usize,
+    pub(crate) tls: TlsConfig,
 }
 
 impl ServerConfig {
-    const EXAMPLE: &'static str = r#"# Where HTTP is served: the pages, the API, the metrics and what viewers play.
+    const EXAMPLE: &'static str = r#"# Where HTTP is served: the pages, the API, the metrics and what viewers play;
+# HTTP/1.1, and HTTP/2 to clients that begin with it (proxies, mostly).
 # 0.0.0.0 and [::] both mean every address of both families; port 0 takes a free one.
 listen = "0.0.0.0:8080"
 # How many HTTP connections may be open, in all and from one address (IPv6: one
@@ -61,10 +65,12 @@ head_timeout = "10s"
 idle_timeout = "30s"
 # A request's body must be there so long after its head.
 body_timeout = "30s"
-# A client that takes not one byte of its answer for so long is dropped.
+# A client that takes not one byte of its answers for so long is dropped. Where
+# only one of several stalls, as HTTP/2 has them, that one is taken back.
 write_timeout = "15s"
 # The largest head of a request (its first line and its headers), and the most
-# headers in it: beyond either it is answered 431.
+# headers in it: beyond either it is answered 431. HTTP/2 may count 32 bytes more
+# for each header.
 max_head_size = "32KiB"
 max_headers = 100
 # The longest path with its query: beyond it a request is answered 414.
@@ -79,6 +85,12 @@ metrics_streams = 200
 # How many threads carry the connections of publishers and viewers, and what
 # their streams need; 0 is one for each core that the server may use.
 threads = 0
+# HTTPS, with HTTP/2 and HTTP/1.1, at an address of its own, as soon as both files
+# are named: the certificate with its chain, the server's own first, and its
+# private key, in PEM. They are read at the start; a new certificate needs a new one.
+# tls.listen = "0.0.0.0:8443"
+# tls.cert = "/etc/letsencrypt/live/example.org/fullchain.pem"
+# tls.key = "/etc/letsencrypt/live/example.org/privkey.pem"
 "#;
 
     /// Reads and checks the section.
@@ -116,6 +128,7 @@ threads = 0
         if !(16..=1_000).contains(&config.max_headers) {
             return Err(section.error("max_headers", "must be at least 16 and at most 1000"));
         }
+        config.tls.check(section)?;
         if config.threads > MAX_THREADS {
             let message = format!("must be at most {MAX_THREADS}: more than cores is of no use");
             return Err(section.error("threads", message));
@@ -144,6 +157,7 @@ impl Default for ServerConfig {
             shutdown_timeout: HumanDuration::from_secs(4),
             metrics_streams: 200,
             threads: 0,
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -215,6 +229,16 @@ format = "text"
             true => EnvFilter::builder().parse(&self.level).ok(),
             false => None,
         };
+        // h2 warns of what any peer may send, once for each, and tells of every
+        // frame; whoever wants that names it.
+        let names_h2 = self
+            .level
+            .split(',')
+            .any(|text| text.trim().starts_with("h2"));
+        let parsed = parsed.map(|filter| match H2_LEVEL.parse() {
+            Ok(directive) if !names_h2 => filter.add_directive(directive),
+            _ => filter,
+        });
         parsed.ok_or_else(|| {
             format!(
                 "\"{}\" is no log level: write error, warn, info, debug or trace, or parts with \
@@ -224,6 +248,8 @@ format = "text"
         })
     }
 }
+
+const H2_LEVEL: &str = "h2=error";
 
 fn is_level(text: &str) -> bool {
     text.parse::<LevelFilter>().is_ok() && !text.is_empty()
@@ -290,7 +316,9 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// Reads an address to listen at; `localhost` and an empty host are understood.
-fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+pub(super) fn listen_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     let numeric = match text.split_once(':') {
         Some(("localhost", port)) => format!("127.0.0.1:{port}"),
@@ -324,6 +352,25 @@ mod tests {
             assert!(!secret.matches(wrong), "{wrong}");
         }
         assert_eq!(format!("{secret:?}"), "Secret(..)");
+    }
+
+    #[test]
+    fn h2_is_heard_by_name_only() {
+        for (level, heard) in [
+            ("info", "h2=error"),
+            ("debug,rillcast_server=trace", "h2=error"),
+            ("info,h2=trace", "h2=trace"),
+            ("warn,h2::proto=debug", "h2::proto=debug"),
+        ] {
+            let format = LogFormat::Text;
+            let level = level.to_owned();
+            let filter = LogConfig { level, format }.filter().unwrap().to_string();
+            let parts: Vec<&str> = filter
+                .split(',')
+                .filter(|it| it.starts_with("h2"))
+                .collect();
+            assert_eq!(parts, [heard], "{filter}");
+        }
     }
 
     #[test]

@@ -29,3 +29,17 @@ fn the_bytes_of_a_client_reach_the_stream() {
         assert!(text.contains(want), "{path}: {shown}");
     }
 }
+
+#[test]
+fn the_bytes_of_a_client_of_http2_reach_the_stream() {
+    let path = "/hls/live/cam/index.m3u8";
+    let mut request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    request.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    // GET, http, the path and no more.
+    let len = u8::try_from(path.len()).unwrap();
+    request.extend([0, 0, len + 4, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x04, len]);
+    request.extend(path.as_bytes());
+    let answers = connection::answers(&request);
+    let text = String::from_utf8_lossy(&answers);
+    assert!(text.contains("#EXT-X-STREAM-INF"), "{text}");
+}

@@ -3,12 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use rillcast_core::BoxError;
 use rillcast_core::http::{Body, BodySource, Chunk};
 use tokio::time::Sleep;
@@ -49,6 +51,64 @@ impl http_body::Body for AnswerBody {
         match self {
             Self::Plugin(body) => body.len().map_or_else(SizeHint::new, SizeHint::with_exact),
             Self::Own(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The body of a request as it comes in.
+pub(super) enum Incoming {
+    Http1(hyper::body::Incoming),
+    Http2(Streamed),
+}
+
+/// The body of a request of HTTP/2. What is read gives the client its window
+/// back.
+pub(super) struct Streamed {
+    stream: RecvStream,
+    /// As the request said.
+    length: Option<u64>,
+}
+
+impl Incoming {
+    pub(super) fn streamed(stream: RecvStream, headers: &HeaderMap) -> Self {
+        let length = headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
+        Self::Http2(Streamed { stream, length })
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        match self {
+            Self::Http1(body) => loop {
+                let frame = ready!(Pin::new(&mut *body).poll_frame(cx)?);
+                // A frame without data holds trailers, which nobody needs.
+                match frame.map(Frame::into_data) {
+                    None => return Poll::Ready(None),
+                    Some(Ok(data)) => return Poll::Ready(Some(Ok(data))),
+                    Some(Err(_)) => {}
+                }
+            },
+            Self::Http2(body) => {
+                let data = ready!(body.stream.poll_data(cx)?);
+                if let Some(data) = &data {
+                    // It fails only for more than came.
+                    let _ = body.stream.flow_control().release_capacity(data.len());
+                }
+                Poll::Ready(data.map(Ok))
+            }
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.stream.is_end_stream(),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.length.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }
@@ -105,31 +165,25 @@ impl Arriving {
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        loop {
-            let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    std::task::ready!(self.deadline.as_mut().poll(cx));
-                    self.fault.set(Fault::TIME);
-                    let error = format!("no whole body within {:?}", self.limits.time);
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-            };
-            let data = match frame {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                Some(Ok(frame)) => frame.into_data(),
-            };
-            // A frame without data holds trailers, which nobody needs.
-            let Ok(data) = data else { continue };
-            let Some(left) = self.left.checked_sub(data.len()) else {
-                self.fault.set(Fault::SIZE);
-                let error = format!("a body of more than {} bytes", self.limits.size);
+        let data = match self.incoming.poll_data(cx) {
+            Poll::Ready(data) => data,
+            Poll::Pending => {
+                ready!(self.deadline.as_mut().poll(cx));
+                self.fault.set(Fault::TIME);
+                let error = format!("no whole body within {:?}", self.limits.time);
                 return Poll::Ready(Some(Err(error.into())));
-            };
-            self.left = left;
-            return Poll::Ready(Some(Ok(data)));
-        }
+            }
+        };
+        let Some(Ok(data)) = data else {
+            return Poll::Ready(data);
+        };
+        let Some(left) = self.left.checked_sub(data.len()) else {
+            self.fault.set(Fault::SIZE);
+            let error = format!("a body of more than {} bytes", self.limits.size);
+            return Poll::Ready(Some(Err(error.into())));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(data)))
     }
 }
 

@@ -1,40 +1,37 @@
-//! One HTTP connection from its first byte to its last.
+//! One connection from its first byte to its last, whatever it speaks.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBuf, Write};
-use hyper::server::conn::http1::{self, Parts};
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rillcast_core::{Admission, Subject, Woken};
+use rillcast_core::{Admission, Subject};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::body::BodyLimits;
 use super::dispatch::Dispatch;
-use super::io::Socket;
+use super::io::{Protocol, Socket};
 use super::stats::HttpStats;
-use super::timer::IdleTimer;
-use crate::config::ServerConfig;
+use super::{http1, http2};
+use crate::config::{ALPN_HTTP2, ServerConfig};
 
 /// What one client may take of time and memory, from `[server]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// From the connection to its first request's whole head.
-    head: Duration,
+    pub(super) head: Duration,
     /// From one request's end to the next one's whole head.
-    idle: Duration,
+    pub(super) idle: Duration,
     /// Between two bytes of an answer.
-    write: Duration,
+    pub(super) write: Duration,
     /// A request's head, and the headers in it.
-    head_size: usize,
-    headers: usize,
+    pub(super) head_size: usize,
+    pub(super) headers: usize,
     pub(super) target: usize,
     pub(super) body: BodyLimits,
 }
@@ -54,7 +51,17 @@ impl Limits {
             },
         }
     }
+
+    /// When the first request's head must be there: one deadline for all that
+    /// comes before it, or who is slow at each step gets them all. Waiting for
+    /// it is being idle, too.
+    pub(crate) fn first_head(&self) -> FirstHead {
+        Box::pin(tokio::time::sleep(self.head.min(self.idle)))
+    }
 }
+
+/// Passes when the first request's head is late.
+pub(crate) type FirstHead = Pin<Box<Sleep>>;
 
 /// Who is at the other end, and what it may do.
 #[derive(Debug)]
@@ -85,18 +92,26 @@ impl Client {
             tracing::warn!(protocol = "http", peer = %self.peer, unsaid, "request refused: {why}");
         }
     }
+
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 /// What the log says of an address, each by itself.
-const HEAD: Subject = Subject::offence("head");
-const MALFORMED: Subject = Subject::offence("malformed");
+pub(super) const HEAD: Subject = Subject::offence("head");
+pub(super) const MALFORMED: Subject = Subject::offence("malformed");
 pub(super) const SLOW: Subject = Subject::offence("slow");
 pub(super) const TARGET: Subject = Subject::offence("target");
 pub(super) const BODY: Subject = Subject::offence("body");
+pub(super) const FLOOD: Subject = Subject::offence("flood");
 
-/// hyper's own bound for what it reads ahead and writes behind; an idle
-/// connection keeps what its last request needed. Heads may be larger.
-const BUFFER: usize = 32 << 10;
+pub(super) const HEAD_TOO_LARGE: &str = "its head is larger than server.max_head_size, or has more \
+    headers than server.max_headers";
+
+/// How long a client that was refused may go on sending, or one that was told
+/// of the end may take to leave. It keeps its place meanwhile.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The most that the kernel holds of an answer which was not sent yet: a
 /// stalled viewer pins that much, and no throughput is lost by it.
@@ -104,150 +119,69 @@ const BUFFER: usize = 32 << 10;
 const NOT_SENT_LOW_WATER: u32 = 128 << 10;
 
 /// Answers requests until the client leaves, a limit is passed, or `stop` asks
-/// for the end: then the answer in hand is the last.
+/// for the end: then the answers in hand are the last.
 pub(super) async fn run(
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     client: Client,
     dispatch: Arc<Dispatch>,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
 ) {
     tune(&stream);
-    let socket = TokioIo::new(Socket::new(stream, client.limits.write, stats));
-    answer_on(socket, client, dispatch, stop).await;
+    let mut socket = Socket::new(stream, client.limits.write, stats);
+    let mut late = client.limits.first_head();
+    if let Some(tls) = tls {
+        // Boxed: who does not speak TLS does not pay for its size.
+        return Box::pin(secured(socket, tls, client, dispatch, stop, late)).await;
+    }
+    let protocol = tokio::select! {
+        protocol = socket.protocol() => protocol,
+        () = late.as_mut() => return,
+        () = stop.cancelled() => return,
+    };
+    match protocol {
+        Ok(Protocol::Http1) => {
+            http1::serve(TokioIo::new(socket), client, dispatch, stop, late).await;
+        }
+        // Boxed: who speaks HTTP/1 does not pay for its size.
+        Ok(Protocol::Http2) => {
+            Box::pin(http2::serve(socket, client, dispatch, stop, late)).await;
+        }
+        Err(error) => {
+            let peer = client.peer;
+            tracing::debug!(protocol = "http", %peer, %error, "connection ended early");
+        }
+    }
 }
 
-/// The same on anything that carries bytes.
-pub(crate) async fn answer_on(
-    socket: impl Read + Write + Unpin,
+/// The same within TLS. Below it are the time-outs, which so hold for all that
+/// TLS sends of its own.
+async fn secured(
+    socket: Socket,
+    tls: TlsAcceptor,
     client: Client,
     dispatch: Arc<Dispatch>,
     stop: CancellationToken,
+    mut late: FirstHead,
 ) {
-    let Limits { head, idle, .. } = client.limits;
-    // Whether a request has come.
-    let begun = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        begun.store(true, Ordering::Relaxed);
-        dispatch.answer(request, &client)
-    });
-    let timer = IdleTimer::new();
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(timer.clone())
-        .header_read_timeout(idle)
-        // Who looks whether the client is there is the socket.
-        .half_close(true)
-        .max_header_size(client.limits.head_size)
-        .max_buf_size(client.limits.head_size.max(BUFFER));
-    // hyper's own bound, which costs nothing; another one costs an allocation
-    // per request.
-    if client.limits.headers != HYPERS_HEADERS {
-        builder.max_headers(client.limits.headers);
-    }
-    let mut connection = builder.serve_connection(socket, service);
-    // Both rarely have anything to say.
-    let mut asked = Woken::new(Box::pin(async {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = timer.keep(idle) => {}
-        }
-    }));
-    let mut late = pin!(tokio::time::sleep(head));
-    let ended = poll_fn(|cx| {
-        if Pin::new(&mut asked).poll(cx).is_ready() {
-            return Poll::Ready(Ended::Not);
-        }
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-            return Poll::Ready(Ended::By(ended));
-        }
-        // From the first request on the timer of its head is out of the way.
-        if !begun.load(Ordering::Relaxed) && late.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ended::HeadTimeout);
-        }
-        Poll::Pending
-    });
-    let ended = match ended.await {
-        Ended::Not => {
-            Pin::new(&mut connection).graceful_shutdown();
-            let mut keep = Woken::new(Box::pin(timer.keep(idle)));
-            let rest = poll_fn(|cx| {
-                let _ = Pin::new(&mut keep).poll(cx);
-                Pin::new(&mut connection).poll(cx)
-            });
-            Ended::By(rest.await)
-        }
-        ended => ended,
+    let shaken = tokio::select! {
+        shaken = tls.accept(socket) => shaken,
+        () = late.as_mut() => return,
+        () = stop.cancelled() => return,
     };
-    let too_late = match &ended {
-        Ended::By(Ok(())) | Ended::Not => false,
-        Ended::By(Err(error)) if error.is_timeout() => true,
-        Ended::By(Err(error)) => {
-            if error.is_parse_too_large() {
-                client.complain(HEAD, HEAD_TOO_LARGE);
-            } else if error.is_parse() {
-                client.complain(MALFORMED, &format!("it is no HTTP: {error}"));
-            } else {
-                // Clients that leave in the middle of an answer are everyday life.
-                let peer = client.peer;
-                tracing::debug!(protocol = "http", %peer, %error, "connection ended early");
-            }
-            false
+    match shaken {
+        Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) => {
+            http2::serve(stream, client, dispatch, stop, late).await;
         }
-        Ended::HeadTimeout => true,
-    };
-    let Parts {
-        mut io, read_buf, ..
-    } = connection.into_parts();
-    // Browsers connect ahead of need: silence is no offence, half a head is.
-    if too_late && !read_buf.is_empty() {
-        client.complain(SLOW, HEAD_TOO_LATE);
-        // As much as the socket takes at once must do.
-        let _ = poll_fn(|cx| Pin::new(&mut io).poll_write(cx, TIMED_OUT.as_bytes())).await;
-    }
-    if client.refused.load(Ordering::Relaxed) {
-        let _ = tokio::time::timeout(LINGER, hear_out(io)).await;
-    }
-}
-
-/// Closes, and reads what still comes: a socket that is closed with unread
-/// bytes in it takes the last answer back (RFC 9112 section 9.6).
-async fn hear_out(mut io: impl Read + Write + Unpin) -> std::io::Result<()> {
-    poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await?;
-    let mut unread = [0; 4 << 10];
-    for _ in 0..MOST_UNHEARD / unread.len() {
-        let mut buffer = ReadBuf::new(&mut unread);
-        poll_fn(|cx| Pin::new(&mut io).poll_read(cx, buffer.unfilled())).await?;
-        if buffer.filled().is_empty() {
-            break;
+        Ok(stream) => http1::serve(TokioIo::new(stream), client, dispatch, stop, late).await,
+        // A browser that does not trust the certificate ends so as well.
+        Err(error) => {
+            let peer = client.peer;
+            tracing::debug!(protocol = "http", %peer, %error, "no TLS connection came about");
         }
     }
-    Ok(())
 }
-
-/// How long, and how much, a client that was refused may still send. It keeps
-/// its place meanwhile.
-const LINGER: Duration = Duration::from_secs(1);
-const MOST_UNHEARD: usize = 1 << 20;
-
-/// How the time of a connection went by.
-enum Ended {
-    By(hyper::Result<()>),
-    HeadTimeout,
-    /// The server wants to end.
-    Not,
-}
-
-const HYPERS_HEADERS: usize = 100;
-
-const HEAD_TOO_LARGE: &str = "its head is larger than server.max_head_size, or has more headers \
-    than server.max_headers";
-
-const HEAD_TOO_LATE: &str = "its head did not arrive within server.head_timeout or \
-    server.idle_timeout";
-
-const TIMED_OUT: &str = "HTTP/1.1 408 Request Timeout\r\nCache-Control: no-store\r\n\
-    Content-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Small answers leave at once (Nagle's algorithm costs 40 ms each), and a
 /// viewer that stalls pins little in the kernel. A socket that refuses works too.

@@ -13,15 +13,14 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use rillcast_core::Subject;
 use rillcast_core::http::{Body, HttpHandler, HttpRequest, RequestBody, Routes};
 use tower::ServiceExt;
 
-use super::body::{AnswerBody, Arriving, Fault};
-use super::conn::{BODY, Client, SLOW, TARGET};
+use super::body::{AnswerBody, Arriving, Fault, Incoming};
+use super::conn::{BODY, Client, HEAD, HEAD_TOO_LARGE, SLOW, TARGET};
 use super::problem::Problem;
-use super::stats::HttpStats;
+use super::stats::{HttpStats, add};
 
 /// The client's address, in the extensions of a request to the server's own routes.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +53,12 @@ impl Dispatch {
     /// Answers one request: at once, if that can be done without waiting.
     pub(super) fn answer<'a>(
         &'a self,
-        request: Request<Incoming>,
+        head: Parts,
+        body: Incoming,
         client: &'a Client,
     ) -> Answering<'a> {
-        let has_body = !request.body().is_end_stream();
-        match self.route(request, client) {
+        let has_body = !body.is_end_stream();
+        match self.route(head, body, client) {
             Route::Refused { head, answer } => {
                 let asked = (&head.method, head.uri.path());
                 Answering::now(self.finish(asked, has_body, client, Ok(answer)))
@@ -95,6 +95,11 @@ impl Dispatch {
         }
     }
 
+    /// Counts a connection that was dropped because its client took nothing.
+    pub(super) fn stalled(&self) {
+        add(&self.stats.stalled, 1);
+    }
+
     /// What every answer has in common; `Err` is what a handler panicked with.
     fn finish(
         &self,
@@ -127,8 +132,7 @@ impl Dispatch {
     }
 
     /// Who answers; nothing of theirs runs yet.
-    fn route(&self, request: Request<Incoming>, client: &Client) -> Route {
-        let (head, incoming) = request.into_parts();
+    fn route(&self, mut head: Parts, incoming: Incoming, client: &Client) -> Route {
         let limits = &client.limits;
         if target_size(&head.uri) > limits.target {
             let why = "the path with its query is longer than server.max_target_size";
@@ -140,12 +144,36 @@ impl Dispatch {
             let answer = client.refuse(StatusCode::PAYLOAD_TOO_LARGE, BODY, BODY_TOO_LARGE);
             return Route::Refused { head, answer };
         }
+        // hyper counts those of HTTP/1 while it reads them.
+        if head.headers.len() > limits.headers {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            let answer = client.refuse(status, HEAD, HEAD_TOO_LARGE);
+            return Route::Refused { head, answer };
+        }
         // RFC 9112 section 3.2.
         let hosts = head.headers.get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
             let detail = "a request of HTTP/1.1 needs exactly one Host header";
             let answer = own(Problem::new(StatusCode::BAD_REQUEST, detail));
             return Route::Refused { head, answer };
+        }
+        // RFC 9113 section 8.3.1; handlers know the header.
+        if let Some(authority) = head.uri.authority()
+            && head.version == Version::HTTP_2
+        {
+            match head.headers.get(HOST) {
+                Some(host) if host.as_bytes() != authority.as_str().as_bytes() => {
+                    let detail = "the Host header is not the authority of the request";
+                    let answer = own(Problem::new(StatusCode::BAD_REQUEST, detail));
+                    return Route::Refused { head, answer };
+                }
+                Some(_) => {}
+                None => {
+                    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+                        head.headers.insert(HOST, host);
+                    }
+                }
+            }
         }
         let body = client.arriving(incoming);
         let path = head.uri.path();

@@ -25,7 +25,23 @@ pub(super) struct Socket {
     waiting: bool,
     /// It was read that no more will come.
     ended: bool,
+    /// What was read to learn the protocol, and how much of it is still to be
+    /// handed out. Nothing, unless a client sends its first bytes one by one.
+    ahead: [u8; PREFACE.len()],
+    ahead_len: usize,
 }
+
+/// What the first bytes of a connection say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    /// With prior knowledge (RFC 9113 section 3.3).
+    Http2,
+}
+
+/// Begins the preface of HTTP/2 and no request of HTTP/1 (RFC 9113 section 3.4
+/// reserves the method for that).
+const PREFACE: &[u8; 3] = b"PRI";
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, patience: Duration, stats: Arc<HttpStats>) -> Self {
@@ -36,6 +52,29 @@ impl Socket {
             deadline: Box::pin(tokio::time::sleep(patience)),
             waiting: false,
             ended: false,
+            ahead: [0; PREFACE.len()],
+            ahead_len: 0,
+        }
+    }
+
+    /// Waits for the first bytes and looks at them; what is read next begins
+    /// with them all the same. Not cancel safe.
+    pub(super) async fn protocol(&mut self) -> io::Result<Protocol> {
+        loop {
+            let (read, left) = self.ahead.split_at_mut(self.ahead_len);
+            let count = self.inner.peek(left).await?;
+            let seen = left.get(..count).unwrap_or_default();
+            let preface = PREFACE.get(read.len()..).unwrap_or_default();
+            if count == 0 || !preface.starts_with(seen) {
+                return Ok(Protocol::Http1);
+            }
+            if seen.len() == preface.len() {
+                return Ok(Protocol::Http2);
+            }
+            // Too few to tell. They have to be taken, or the socket goes on to
+            // be readable by them.
+            let taken = left.get_mut(..count).unwrap_or_default();
+            self.ahead_len += self.inner.try_read(taken)?;
         }
     }
 
@@ -75,6 +114,14 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.ahead_len > 0 {
+            let count = self.ahead_len.min(buf.remaining());
+            let (now, _) = self.ahead.split_at(count);
+            buf.put_slice(now);
+            self.ahead.rotate_left(count);
+            self.ahead_len -= count;
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         if matches!(read, Poll::Ready(Ok(()))) {

@@ -1,4 +1,4 @@
-//! Binds the HTTP listener, and accepts connections until told to stop.
+//! Binds the listeners of HTTP, and accepts connections until told to stop.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rillcast_core::{Admission, Placement, Threads, Woken};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,6 +74,19 @@ fn no_such_family(error: &io::Error) -> bool {
             .is_some_and(|code| NO_FAMILY.contains(&code))
 }
 
+/// A bound listener, and whether it speaks TLS.
+pub(crate) struct Listening {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listening {
+    pub(crate) fn new(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let tls = tls.map(TlsAcceptor::from);
+        Self { listener, tls }
+    }
+}
+
 /// The running HTTP server.
 #[derive(Debug)]
 pub(crate) struct HttpServer {
@@ -83,9 +97,10 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Accepts on `listener` and answers by `dispatch`.
+    /// Accepts on all of `listening` and answers by `dispatch`; what connections
+    /// may take is theirs together.
     pub(crate) fn start(
-        listener: TcpListener,
+        listening: Vec<Listening>,
         dispatch: Arc<Dispatch>,
         config: &ServerConfig,
         stats: &Arc<HttpStats>,
@@ -96,25 +111,29 @@ impl HttpServer {
             kill: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let acceptor = Acceptor {
-            dispatch,
-            limits: Limits::of(config),
-            admission: Admission::new(
-                "server",
-                config.max_connections,
-                config.max_connections_per_address,
-            ),
-            stats: Arc::clone(stats),
-            stop: server.stop.clone(),
-            kill: server.kill.clone(),
-            tasks: server.tasks.clone(),
-            connections: threads.placement(),
-        };
-        server.tasks.spawn(acceptor.run(listener));
+        let admission = Admission::new(
+            "server",
+            config.max_connections,
+            config.max_connections_per_address,
+        );
+        for Listening { listener, tls } in listening {
+            let acceptor = Acceptor {
+                dispatch: Arc::clone(&dispatch),
+                limits: Limits::of(config),
+                tls,
+                admission: admission.clone(),
+                stats: Arc::clone(stats),
+                stop: server.stop.clone(),
+                kill: server.kill.clone(),
+                tasks: server.tasks.clone(),
+                connections: threads.placement(),
+            };
+            server.tasks.spawn(acceptor.run(listener));
+        }
         server
     }
 
-    /// Closes the listener, and asks every connection to end after the answer
+    /// Closes the listeners, and asks every connection to end after the answer
     /// that is in hand.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
@@ -144,6 +163,7 @@ impl Drop for HttpServer {
 struct Acceptor {
     dispatch: Arc<Dispatch>,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
     admission: Admission,
     stats: Arc<HttpStats>,
     stop: CancellationToken,
@@ -194,7 +214,9 @@ impl Acceptor {
                     tracing::warn!(protocol = "http", %peer, unsaid, "connection refused: {refusal}");
                 }
                 add(&self.stats.refused, 1);
-                refuse(&stream);
+                if self.tls.is_none() {
+                    refuse(&stream);
+                }
                 return;
             }
         };
@@ -207,11 +229,12 @@ impl Acceptor {
         let client = Client::new(peer, self.limits, self.admission.clone());
         let dispatch = Arc::clone(&self.dispatch);
         let (stats, stop) = (Arc::clone(&self.stats), self.stop.clone());
+        let tls = self.tls.clone();
         let kill = Woken::new(Box::pin(self.kill.clone().cancelled_owned()));
         let connection = async move {
             let run = async {
                 match TcpStream::from_std(stream) {
-                    Ok(stream) => conn::run(stream, client, dispatch, stats, stop).await,
+                    Ok(stream) => conn::run(stream, tls, client, dispatch, stats, stop).await,
                     Err(error) => dropped(peer, &error),
                 }
             };

@@ -6,7 +6,7 @@ mod reference;
 use rillcast_core::Plugins;
 
 use super::*;
-use crate::server::check;
+use crate::server::check_settings;
 
 /// The example with its commented keys written out: lines like `# key = value`
 /// and `# [[stream]]` lose their comment sign.
@@ -33,7 +33,7 @@ fn the_example_is_a_configuration_commented_or_not() {
     let example = example_config(&plugins);
     for text in [example.clone(), uncommented(&example)] {
         let settings = Settings::from_toml(&text, "example").unwrap();
-        check(&settings, &plugins).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        check_settings(&settings, &plugins).unwrap_or_else(|error| panic!("{error}\n{text}"));
     }
     let settings = Settings::from_toml(&uncommented(&example), "example").unwrap();
     assert_eq!(settings.stream_variants("bus").unwrap().len(), 1);

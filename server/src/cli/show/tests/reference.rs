@@ -84,10 +84,14 @@ address, with the count of those that went unsaid.
 | `limits.idle_timeout` | the same code; the stream ends |
 | `limits.streams`, `limits.streams_per_app` | `NetStream.Publish.Failed` |
 | `limits.bitrate_cut` | `NetStream.Publish.Failed`; the stream ends |
-| `server.max_connections`, `server.max_connections_per_address` | 503 with `Retry-After` |
+| `server.max_connections`, `server.max_connections_per_address` | 503 with `Retry-After`; over TLS the connection is closed |
+| a TLS handshake after `server.head_timeout` or `server.idle_timeout` | the connection is closed |
 | `server.max_head_size`, `server.max_headers` | 431 |
 | `server.max_target_size` | 414 |
 | `server.max_body_size` | 413 |
 | `server.body_timeout`; half a head after `server.head_timeout` or `server.idle_timeout` | 408 |
+| one of several answers over HTTP/2 is not taken for `server.write_timeout` | the stream is reset, `CANCEL` |
+| HTTP/2: 100 answers in hand | the next stream is reset, `REFUSED_STREAM` |
+| HTTP/2: frames of control or window updates by the hundred, streams that are reset before they are looked at, heads that never end | `GOAWAY` with `ENHANCE_YOUR_CALM`, and the connection is closed |
 | no head at all after `server.head_timeout` or `server.idle_timeout`, `server.write_timeout` | the connection is closed |
 ";
