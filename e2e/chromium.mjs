@@ -10,9 +10,9 @@ const LOCAL = ['127.0.0.1', 'localhost', '[::1]'];
 /**
  * Calls `use(page, seen)` and cleans up behind it. `seen` fills with what a page
  * must not have: errors on the console, answers from 400 on, requests that failed,
- * requests to other hosts.
+ * requests to other hosts. `more` are further arguments of Chromium's.
  */
-export async function withPage(use) {
+export async function withPage(use, more = []) {
   const profile = await mkdtemp(join(tmpdir(), 'rillcast-e2e-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -28,6 +28,7 @@ export async function withPage(use) {
       '--disable-component-update',
       '--disable-sync',
       '--autoplay-policy=no-user-gesture-required',
+      ...more,
     ],
   });
   try {

@@ -1,9 +1,11 @@
 // Plays one stream in headless Chromium and reports what a viewer would see and
 // hear. Measures only: the verdict is xtask's (xtask/src/e2e/).
 //
-//   node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE] [--glass]
+//   node play.mjs --player watch|hls|shaka|native|dash|shaka-dash --url URL [--seconds N] [--screenshot FILE] [--glass] [--low] [--any-certificate]
 //
-// `--url` is the page for `watch`, the multivariant playlist for the others.
+// `--url` is the page for `watch`, the multivariant playlist or the manifest for the
+// others; --low asks players that do not choose themselves for low latency, and
+// --any-certificate has the server believed whatever it shows.
 // Standard output is one JSON object a line: {"event":"first_frame",…} once there
 // is a picture, and {"event":"report",…} after N seconds of watching from then
 // on, or as soon as standard input is closed; with --glass it has the latency of
@@ -27,10 +29,12 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '20' },
     screenshot: { type: 'string' },
     glass: { type: 'boolean', default: false },
+    low: { type: 'boolean', default: false },
+    'any-certificate': { type: 'boolean', default: false },
   },
 });
-if (!['watch', 'hls', 'shaka', 'native'].includes(options.player) || !options.url) {
-  console.error('usage: node play.mjs --player watch|hls|shaka|native --url URL [--seconds N] [--screenshot FILE] [--glass]');
+if (!['watch', 'hls', 'shaka', 'native', 'dash', 'shaka-dash'].includes(options.player) || !options.url) {
+  console.error('usage: node play.mjs --player watch|hls|shaka|native|dash|shaka-dash --url URL [--seconds N] [--screenshot FILE] [--glass] [--low] [--any-certificate]');
   process.exit(2);
 }
 
@@ -63,7 +67,7 @@ await withPage(async (page, seen) => {
   const address =
     options.player === 'watch'
       ? options.url
-      : `http://127.0.0.1:${pages.address().port}/${options.player}.html?url=${encodeURIComponent(options.url)}`;
+      : `http://127.0.0.1:${pages.address().port}/${options.player}.html?url=${encodeURIComponent(options.url)}${options.low ? '&low' : ''}`;
   await page.goto(address, { waitUntil: 'commit' });
 
   const first = await page
@@ -77,12 +81,14 @@ await withPage(async (page, seen) => {
     clearTimeout(timer);
   }
   if (options.screenshot) await page.screenshot({ path: options.screenshot });
-  const [report, glass, figures] = await page.evaluate(() => [
+  const [report, glass, figures, protocols] = await page.evaluate(() => [
     window.rillcastProbe.report(),
     window.rillcastGlass ?? null,
     document.getElementById('figures')?.innerText ?? null,
+    // What each request of the page itself was made by, like "h2".
+    [...new Set(performance.getEntries().map((entry) => entry.nextHopProtocol).filter(Boolean))],
   ]);
-  say('report', { player: options.player, ...report, glass, figures, ...seen });
-});
+  say('report', { player: options.player, ...report, glass, figures, protocols, ...seen });
+}, options['any-certificate'] ? ['--ignore-certificate-errors'] : []);
 pages.close();
 process.exit(0);

@@ -8,6 +8,8 @@
   const SAMPLE_MS = 100;
   const PICTURE_MS = 500;
   const TONE_MS = 500;
+  // A short pip's spectrum is this wide, in Hz, above a tone that sounds beside it.
+  const APART = 200;
   // A picture counts as moved when its mean absolute difference from the one
   // before, over 64x36 grey pixels of 0..255, is at least this. Decoder noise on
   // a still picture stays below 0.05.
@@ -29,6 +31,7 @@
     pictures: 0,
     picturesMoved: 0,
     tones: [], // loudest frequency of each look, in Hz
+    undertones: [], // loudest one that is well apart from it
     toneLevels: [], // its level, in dB
     errors: [],
     currentTime: 0,
@@ -81,11 +84,19 @@
       setInterval(() => {
         if (audio.state !== 'running') audio.resume();
         analyser.getFloatFrequencyData(levels);
-        let loudest = 0;
-        for (let i = 1; i < levels.length; i++) if (levels[i] > levels[loudest]) loudest = i;
-        if (Number.isFinite(levels[loudest]) && levels[loudest] > -70) {
-          state.tones.push(Math.round((loudest * audio.sampleRate) / analyser.fftSize));
-          state.toneLevels.push(Math.round(levels[loudest]));
+        const width = audio.sampleRate / analyser.fftSize;
+        const loudest = (but) => {
+          let best = 0;
+          for (let i = 1; i < levels.length; i++) {
+            if (levels[i] > levels[best] && !(Math.abs(i - but) * width < APART)) best = i;
+          }
+          return best;
+        };
+        const first = loudest(NaN);
+        if (Number.isFinite(levels[first]) && levels[first] > -70) {
+          state.tones.push(Math.round(first * width));
+          state.undertones.push(Math.round(loudest(first) * width));
+          state.toneLevels.push(Math.round(levels[first]));
         }
       }, TONE_MS);
     } catch (error) {

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use rillcast_bench::{
-    Clip, Error, Load, Nginx, Publisher, Result, Rillcast, Round, Spent, Table, Watched, build,
-    clips, median, memory_folder, share, verdict,
+    Clip, Error, Load, Nginx, Protocol, Publisher, Result, Rillcast, Round, Spent, Table, Watched,
+    build, clips, median, memory_folder, resolve, share, verdict,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -40,6 +40,9 @@ struct Options {
     /// Only these: segment, part, playlist.
     #[arg(long, value_delimiter = ',', default_value = "segment,part,playlist")]
     kinds: Vec<String>,
+    /// The viewers speak HTTP/2, with prior knowledge.
+    #[arg(long)]
+    http2: bool,
     /// Servers to measure instead of this tree's, as NAME=BINARY.
     #[arg(long = "server")]
     servers: Vec<String>,
@@ -126,6 +129,10 @@ fn run(options: &Options, runtime: &Runtime) -> Result {
         .tempdir_in(memory_folder(folder.path()))
         .map_err(Error::of("a folder"))?;
     share(files.path())?;
+    let protocol = match options.http2 {
+        true => Protocol::Http2,
+        false => Protocol::Http1,
+    };
     let binaries = binaries(options)?;
     let clip = Clip::make(&clips()?, KILOBITS)?;
     let mut servers = Vec::new();
@@ -159,7 +166,7 @@ fn run(options: &Options, runtime: &Runtime) -> Result {
             .path()
             .join(name.replace(", ", "-").replace(' ', "-"));
         fs::create_dir_all(&place).map_err(Error::of(place.display()))?;
-        let server = Nginx::files(&place, files.path(), kind == Kind::Tuned)?;
+        let server = Nginx::files(&place, files.path(), kind == Kind::Tuned, protocol)?;
         servers.push(Server {
             name: name.to_owned(),
             address: server.address(),
@@ -196,6 +203,7 @@ fn run(options: &Options, runtime: &Runtime) -> Result {
                     period: *period,
                     paths: paths.of(kind),
                     time: Duration::from_secs(options.seconds),
+                    protocol,
                 };
                 all.push(measure(server, &load, runtime)?);
             }
@@ -312,23 +320,6 @@ impl Paths {
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A reference in a playlist as a path (RFC 3986 section 5.2, as far as it is
-/// used here).
-fn resolve(base: &str, reference: &str) -> String {
-    if reference.starts_with('/') {
-        return reference.to_owned();
-    }
-    let mut folder: Vec<&str> = base.split('/').collect();
-    folder.pop();
-    for part in reference.split('/') {
-        match part {
-            ".." => drop(folder.pop()),
-            part => folder.push(part),
-        }
-    }
-    folder.join("/")
 }
 
 fn measure(server: &Server, load: &Load, runtime: &Runtime) -> Result<Measured> {

@@ -2,9 +2,9 @@
 //! processes of their own, a publisher for many streams, viewers for many
 //! connections, and what a process costs.
 //!
-//! `benches/ingest.rs`, `benches/srt.rs` and `benches/http.rs` use them;
-//! `benches/bus/` measures the bus alone. `cargo xtask bench` runs them. Nothing leaves the loopback
-//! interface, and all is bounded in count and time.
+//! `benches/ingest.rs`, `benches/srt.rs`, `benches/http.rs` and `benches/hls/` use
+//! them; `benches/bus/` measures the bus alone. `cargo xtask bench` runs them.
+//! Nothing leaves the loopback interface, and all is bounded in count and time.
 #![forbid(unsafe_code)]
 
 mod chance;
@@ -32,4 +32,4 @@ pub use rillcast::{Held, Rillcast, build};
 pub use table::{Table, median, verdict};
 pub use transport::{Feed, Lines, Transport};
 pub use usage::{Sample, Spent, Watched};
-pub use viewer::{Load, Round, Viewer};
+pub use viewer::{Load, Protocol, Round, Viewer, resolve};

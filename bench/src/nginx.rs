@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::usage::Watched;
+use crate::viewer::Protocol;
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(10);
@@ -77,17 +78,21 @@ impl Nginx {
         Self::start(folder, &config, port, 1)
     }
 
-    /// A server of the files in `root` by sendfile. With `tuned` it keeps files
-    /// open.
+    /// A server of the files in `root` by sendfile, to viewers that speak
+    /// `protocol`. With `tuned` it keeps files open.
     ///
     /// # Errors
     /// It does not start.
-    pub fn files(folder: &Path, root: &Path, tuned: bool) -> Result<Self> {
+    pub fn files(folder: &Path, root: &Path, tuned: bool, protocol: Protocol) -> Result<Self> {
         let port = free_port()?;
         let cache = if tuned {
             "open_file_cache max=10000 inactive=10m; open_file_cache_valid 10m;"
         } else {
             ""
+        };
+        let http2 = match protocol {
+            Protocol::Http1 => "",
+            Protocol::Http2 => " http2",
         };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let config = format!(
@@ -104,7 +109,7 @@ impl Nginx {
               keepalive_requests 100000000;
               types {{ video/mp4 m4s mp4; application/vnd.apple.mpegurl m3u8; }}
               {cache}
-              server {{ listen 127.0.0.1:{port}; root {root}; }}
+              server {{ listen 127.0.0.1:{port}{http2}; root {root}; }}
             }}",
             folder = folder.display(),
             root = root.display(),

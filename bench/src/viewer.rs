@@ -1,5 +1,7 @@
 //! Viewers: connections that are kept alive and ask in a steady pace.
 
+mod http2;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::{Error, Result};
+use http2::Http2;
 
 /// No answer on loopback takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,31 +20,63 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One read; a player's is as large.
 const READ: usize = 256 << 10;
 
+/// What viewers speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Viewer {
-    socket: TcpStream,
+    wire: Wire,
     address: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+#[derive(Debug)]
+struct Http1 {
+    socket: TcpStream,
     buffer: Vec<u8>,
     request: Vec<u8>,
 }
 
 impl Viewer {
-    /// Connects.
+    /// Connects, to speak HTTP/1.1.
     ///
     /// # Errors
     /// Nobody listens.
     pub async fn connect(address: SocketAddr) -> Result<Self> {
+        Self::speaking(Protocol::Http1, address).await
+    }
+
+    /// Connects, to speak `protocol`.
+    ///
+    /// # Errors
+    /// Nobody listens, or does not speak it.
+    pub async fn speaking(protocol: Protocol, address: SocketAddr) -> Result<Self> {
         let socket = TcpStream::connect(address)
             .await
             .map_err(Error::of(address))?;
         socket.set_nodelay(true).map_err(Error::of(address))?;
-        Ok(Self {
-            socket,
-            address,
-            buffer: vec![0; READ],
-            request: Vec::new(),
-        })
+        let wire = match protocol {
+            Protocol::Http1 => Wire::Http1(Http1 {
+                socket,
+                buffer: vec![0; READ],
+                request: Vec::new(),
+            }),
+            Protocol::Http2 => Wire::Http2(Http2::begin(socket).await?),
+        };
+        Ok(Self { wire, address })
     }
 
     /// Asks for `path` and reads the answer to its end; `keep` gets the body.
@@ -51,12 +86,20 @@ impl Viewer {
     /// The answer is not 200, tells no length, or does not come.
     pub async fn get(&mut self, path: &str, keep: Option<&mut Vec<u8>>) -> Result<usize> {
         let what = format!("GET http://{}{path}", self.address);
-        match timeout(PATIENCE, self.exchange(path, keep)).await {
+        let exchange = async {
+            match &mut self.wire {
+                Wire::Http1(wire) => wire.exchange(path, keep).await,
+                Wire::Http2(wire) => wire.exchange(self.address, path, keep).await,
+            }
+        };
+        match timeout(PATIENCE, exchange).await {
             Ok(result) => result.map_err(Error::of(what)),
             Err(_) => Err(Error::new(format!("{what}: no answer"))),
         }
     }
+}
 
+impl Http1 {
     async fn exchange(&mut self, path: &str, mut keep: Option<&mut Vec<u8>>) -> Result<usize> {
         self.request.clear();
         for part in ["GET ", path, " HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
@@ -100,6 +143,24 @@ impl Viewer {
     }
 }
 
+/// A reference in a playlist as a path (RFC 3986 section 5.2, as far as it is
+/// used here).
+#[must_use]
+pub fn resolve(base: &str, reference: &str) -> String {
+    if reference.starts_with('/') {
+        return reference.to_owned();
+    }
+    let mut folder: Vec<&str> = base.split('/').collect();
+    folder.pop();
+    for part in reference.split('/') {
+        match part {
+            ".." => drop(folder.pop()),
+            part => folder.push(part),
+        }
+    }
+    folder.join("/")
+}
+
 /// The length of the body, of an answer that must be good.
 fn length(head: &str) -> Result<usize> {
     let mut lines = head.split("\r\n");
@@ -125,6 +186,8 @@ pub struct Load {
     pub paths: Arc<[String]>,
     /// How long.
     pub time: Duration,
+    /// What they speak.
+    pub protocol: Protocol,
 }
 
 /// What a load came to.
@@ -152,7 +215,7 @@ impl Load {
     ) -> Result<Round> {
         let mut viewers = Vec::with_capacity(self.viewers);
         for index in 0..self.viewers {
-            let mut viewer = Viewer::connect(address).await?;
+            let mut viewer = Viewer::speaking(self.protocol, address).await?;
             if let Some(path) = self.path(index) {
                 viewer.get(path, None).await?;
             }

@@ -9,15 +9,19 @@
 //! `target/e2e/SCENARIO/`.
 
 mod browser;
+mod cache;
+mod dash;
 mod exact;
 mod glass;
 mod hostile;
+mod https;
 mod player;
 mod playlist;
 mod publisher;
 mod scenarios;
 mod server;
 mod srt;
+mod troubles;
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,8 +41,8 @@ pub(crate) struct Options {
     /// Test the release build.
     #[arg(long)]
     release: bool,
-    /// The scenarios `hostile` (with the server's default bounds), `glass` (with its
-    /// bar) and `srt-loss` take so long; of the release build.
+    /// The scenarios `hostile` (with the server's default bounds), `glass` and `dash`
+    /// (with their bars), `dash-edge` and `srt-loss` take so long; of the release build.
     #[arg(long)]
     minutes: Option<u64>,
     /// Test this binary instead of building one.
@@ -59,8 +63,8 @@ pub(crate) struct Bench {
     target: PathBuf,
     /// Whether what is built is to be optimised.
     release: bool,
-    /// How long `hostile` attacks, `glass` watches and `srt-loss` sends; without it,
-    /// for as long as CI has time.
+    /// How long `hostile` attacks, `glass`, `dash` and `dash-edge` watch and `srt-loss`
+    /// sends; without it, for as long as CI has time.
     minutes: Option<u64>,
 }
 

@@ -65,6 +65,12 @@ impl<T> Context<T> for io::Result<T> {
     }
 }
 
+impl<T> Context<T> for Option<T> {
+    fn context(self, what: impl fmt::Display) -> Result<T> {
+        self.ok_or_else(|| Failure(what.to_string()))
+    }
+}
+
 /// A command line to echo and run.
 pub(crate) struct Run {
     command: Command,
@@ -191,12 +197,17 @@ impl Guard {
         let _ = self.child.wait();
     }
 
-    /// Sends SIGTERM. std has no call for it and one signal is no reason for a
-    /// dependency: the shell's own `kill` is on every Unix.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&mut self) -> Result {
+        self.signal("TERM")
+    }
+
+    /// Sends a signal. std has no call for it and two signals are no reason for a
+    /// dependency: the shell's own `kill` is on every Unix.
+    pub(crate) fn signal(&mut self, name: &str) -> Result {
         let pid = self.child.id().to_string();
         let status = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &pid])
+            .args(["-c", "kill -\"$0\" \"$1\"", name, &pid])
             .status()
             .context("sh")?;
         ensure!(status.success(), "could not signal {} ({pid})", self.name);

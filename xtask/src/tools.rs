@@ -1,5 +1,5 @@
 //! What the tests need beyond Rust, git and a C compiler: FFmpeg, libsrt's tools,
-//! GStreamer, Chromium, VLC and Node.js from the system's packages, cargo-deny
+//! GStreamer, Chromium, VLC, nginx and Node.js from the system's packages, cargo-deny
 //! from crates.io, a current FFmpeg from PyPI. valgrind too, without which one
 //! step of CI is left out.
 //!
@@ -30,6 +30,7 @@ const SYSTEM: &[(&str, &[&str])] = &[
     ("npm", &["npm"]),
     ("cvlc", &["vlc-bin", "vlc-plugin-base"]),
     ("srt-live-transmit", &["srt-tools"]),
+    ("nginx", &["nginx-light"]),
     (
         "gst-launch-1.0",
         // `srtsink` and `tsparse` are bad ones.

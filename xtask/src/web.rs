@@ -1,5 +1,4 @@
-//! The player library for browsers without HLS of their own: hls.js, from npm,
-//! pinned by server/npm/package-lock.json. The server embeds what this puts into
+//! The player libraries for browsers: hls.js and dash.js, from npm, pinned by server/npm/package-lock.json. The server embeds what this puts into
 //! server/assets/vendor/; a build without it says so on its player page.
 
 use std::fs;
@@ -11,6 +10,12 @@ use crate::{tools, workspace};
 const FILES: &[(&str, &str)] = &[
     ("hls.js/dist/hls.min.js", "hls.min.js"),
     ("hls.js/LICENSE", "hls.LICENSE.txt"),
+    // Without what content protection, Smooth Streaming and downloads would need.
+    (
+        "dashjs/dist/modern/umd/dash.mediaplayer.min.js",
+        "dash.min.js",
+    ),
+    ("dashjs/LICENSE.md", "dash.LICENSE.txt"),
 ];
 
 pub(crate) fn run() -> Result {

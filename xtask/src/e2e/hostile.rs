@@ -1,5 +1,5 @@
-//! The hostile suite of `bench/src/bin/hostile`: twenty good streams and twenty
-//! viewers, and everything that a stranger may do to a server meanwhile.
+//! The hostile suite of `bench/src/bin/hostile`: thirty good streams, over RTMP and
+//! SRT, their viewers, and everything that a stranger may do to a server meanwhile.
 
 use super::Bench;
 use crate::process::{Result, Run};

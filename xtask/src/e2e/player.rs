@@ -1,12 +1,12 @@
-//! Players that are no browser: FFmpeg and VLC.
+//! Players that are no browser: FFmpeg, VLC and GStreamer.
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Bench, log_file, note, tail};
+use super::{Bench, log_file, note, tail, wait_for};
 use crate::process::{Context, Guard, Result, Run, ensure, exists, fail};
 
 /// FFmpeg decodes `seconds` of the stream; one line of warning is a failure.
@@ -125,4 +125,108 @@ pub(crate) fn vlc(bench: &Bench, url: &str, seconds: u32) -> Result {
     );
     ensure!(number("demux corrupted")? == 0, "vlc found corrupted data");
     Ok(())
+}
+
+/// A player that is watching, and is asked now and then how many pictures it has
+/// shown.
+pub(crate) struct Watching {
+    name: &'static str,
+    guard: Guard,
+    /// What it tells its count in.
+    log: String,
+}
+
+impl Watching {
+    /// FFmpeg, decoding all.
+    pub(crate) fn ffmpeg(bench: &Bench, url: &str) -> Result<Self> {
+        Self::ffmpeg_as(bench, "watching", url)
+    }
+
+    /// The same under a name of its own, which it tells the server.
+    pub(crate) fn ffmpeg_as(bench: &Bench, name: &str, url: &str) -> Result<Self> {
+        let log = format!("ffmpeg-{name}-progress.log");
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-hide_banner", "-loglevel", "warning", "-nostdin"])
+            .args(["-nostats", "-progress", "pipe:1"])
+            .args(["-user_agent", name, "-i", url])
+            .args(["-f", "null", "-"])
+            .stdin(Stdio::null())
+            .stdout(log_file(bench, &log)?)
+            .stderr(log_file(bench, &format!("ffmpeg-{name}.log"))?);
+        let guard = Guard::spawn("ffmpeg as a player", &mut command)?;
+        Ok(Self {
+            name: "ffmpeg",
+            guard,
+            log,
+        })
+    }
+
+    /// GStreamer's playbin, which takes hlsdemux.
+    pub(crate) fn gstreamer(bench: &Bench, url: &str) -> Result<Self> {
+        let log = "gstreamer.log".to_owned();
+        let file = log_file(bench, &log)?;
+        let mut command = Command::new("gst-launch-1.0");
+        command
+            .args(["-v", "playbin", &format!("uri={url}")])
+            .arg("video-sink=fakesink name=pictures sync=true silent=false")
+            .arg("audio-sink=fakesink sync=true")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().context(&log)?)
+            .stderr(file);
+        let guard = Guard::spawn("gst-launch-1.0", &mut command)?;
+        Ok(Self {
+            name: "gstreamer",
+            guard,
+            log,
+        })
+    }
+
+    /// Waits until it has shown two seconds more of pictures.
+    pub(crate) fn goes_on(&mut self, bench: &Bench, after: &str) -> Result {
+        const MORE: usize = 50;
+        let start = Instant::now();
+        let mut first = None;
+        let what = format!("{} to go on after {after}", self.name);
+        wait_for(Duration::from_secs(30), &what, || {
+            if let Some(status) = self.guard.ended() {
+                fail!(
+                    "{} ended with {status} after {after}:\n{}",
+                    self.name,
+                    tail(bench, &self.log)
+                );
+            }
+            let Some(shown) = self.shown(bench)? else {
+                return Ok(None);
+            };
+            let first = *first.get_or_insert(shown);
+            Ok((shown >= first + MORE).then_some(()))
+        })?;
+        note(format!(
+            "{}: {MORE} pictures more within {:.1} s after {after}",
+            self.name,
+            start.elapsed().as_secs_f64()
+        ));
+        Ok(())
+    }
+
+    /// How many pictures it has shown, if it has said so yet.
+    fn shown(&mut self, bench: &Bench) -> Result<Option<usize>> {
+        let path = bench.dir.join(&self.log);
+        let text = fs::read(&path).context(path.display())?;
+        let text = String::from_utf8_lossy(&text);
+        let last = |key: &str, split: char| {
+            let line = text.lines().rev().find(|line| line.contains(key))?;
+            line.rsplit(split).next()?.trim().parse().ok()
+        };
+        Ok(match self.name {
+            "ffmpeg" => last("frame=", '='),
+            // A line for each picture.
+            _ => Some(
+                text.lines()
+                    .filter(|line| line.contains("pictures") && line.contains("chain"))
+                    .count(),
+            ),
+        })
+    }
 }

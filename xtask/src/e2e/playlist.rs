@@ -144,7 +144,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T> {
 }
 
 /// The path that `uri` means in the document at `base`.
-fn resolve(base: &str, uri: &str) -> String {
+pub(crate) fn resolve(base: &str, uri: &str) -> String {
     if uri.starts_with('/') {
         return uri.to_owned();
     }

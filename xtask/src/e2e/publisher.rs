@@ -27,6 +27,10 @@ pub(crate) struct Source {
     /// Whether the pictures carry the wall clock, for e2e/glass.js. They are 640
     /// pixels wide then, and leave the encoder without waiting for the next one.
     pub(crate) clock: bool,
+    /// By how many millionths its clock is fast.
+    pub(crate) ppm: i32,
+    /// Seconds after which all timestamps are a minute further, if any.
+    pub(crate) jump: Option<u32>,
 }
 
 impl Default for Source {
@@ -37,6 +41,8 @@ impl Default for Source {
             tone: 1000,
             size: (640, 360),
             clock: false,
+            ppm: 0,
+            jump: None,
         }
     }
 }
@@ -62,7 +68,11 @@ impl Publisher {
         let gop = gop.to_string();
         let mut command = Command::new("ffmpeg");
         command
-            .args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"])
+            .args(["-hide_banner", "-loglevel", "warning", "-nostdin"])
+            .args([
+                "-readrate",
+                &(1.0 + f64::from(source.ppm) / 1e6).to_string(),
+            ])
             .args(["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &sound])
             .args([
                 "-c:v",
@@ -89,6 +99,12 @@ impl Publisher {
             .args(["-g", &gop, "-c:a", "aac", "-b:a", "96k"]);
         if source.clock {
             command.args(["-vf", &clock()]);
+        }
+        if let Some(after) = source.jump {
+            // In the milliseconds of FLV, and in the order of decoding.
+            let further = format!("+gte(DTS\\,{after}000)*60000");
+            let filter = format!("setts=pts=PTS{further}:dts=DTS{further}");
+            command.args(["-bsf:v", &filter, "-bsf:a", &filter]);
         }
         command.args(["-f", format_of(url), url]);
         Self::spawn(bench, name, command)
@@ -129,6 +145,15 @@ impl Publisher {
             guard: Guard::spawn(name, &mut command)?,
             log,
         })
+    }
+
+    /// Stops it where it is, as a machine that hangs; [`Self::resume`] goes on.
+    pub(crate) fn freeze(&mut self) -> Result {
+        self.guard.signal("STOP")
+    }
+
+    pub(crate) fn resume(&mut self) -> Result {
+        self.guard.signal("CONT")
     }
 
     /// SIGKILL: it vanishes without a word.

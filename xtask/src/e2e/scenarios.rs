@@ -12,7 +12,7 @@ use super::exact::{self, Collector, Kind};
 use super::playlist::{Media, Multivariant};
 use super::publisher::{Publisher, Source};
 use super::server::Server;
-use super::{Bench, glass, hostile, note, player, srt, wait_for};
+use super::{Bench, cache, dash, glass, hostile, https, note, player, srt, troubles, wait_for};
 use crate::http;
 use crate::process::{Context, Result, Run, ensure};
 
@@ -37,6 +37,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "players",
         what: "one publisher, every player",
         run: players,
+    },
+    Scenario {
+        name: "https",
+        what: "the player page over HTTPS plays with low latency by HTTP/2 alone",
+        run: https::run,
     },
     Scenario {
         name: "mid-gop",
@@ -74,6 +79,36 @@ pub(crate) const ALL: &[Scenario] = &[
         run: glass::tight,
     },
     Scenario {
+        name: "dash",
+        what: "dash.js and shaka, glass to glass in low latency; `--minutes 5` judges them",
+        run: dash::low_latency,
+    },
+    Scenario {
+        name: "dash-ordinary",
+        what: "dash.js, shaka and FFmpeg play DASH without low latency",
+        run: dash::ordinary,
+    },
+    Scenario {
+        name: "dash-restart",
+        what: "DASH players in low latency go on with a publisher that comes back",
+        run: dash::restart,
+    },
+    Scenario {
+        name: "dash-resize",
+        what: "DASH players go on with a publisher that comes back with another size",
+        run: dash::resize,
+    },
+    Scenario {
+        name: "dash-edge",
+        what: "each DASH segment at the first millisecond that it is declared available",
+        run: dash::edge,
+    },
+    Scenario {
+        name: "cache",
+        what: "a cache in front fetches each segment once for viewers of HLS and DASH",
+        run: cache::run,
+    },
+    Scenario {
         name: "srt-callers",
         what: "every program that speaks SRT, beside others that are refused",
         run: srt::callers,
@@ -94,8 +129,13 @@ pub(crate) const ALL: &[Scenario] = &[
         run: srt::loss,
     },
     Scenario {
+        name: "troubles",
+        what: "players go on through what befalls a publisher",
+        run: troubles::run,
+    },
+    Scenario {
         name: "hostile",
-        what: "20 good streams and 20 viewers do not notice hostile peers",
+        what: "30 good streams over RTMP and SRT and their viewers do not notice hostile peers",
         run: hostile::run,
     },
 ];
@@ -179,6 +219,7 @@ fn players(bench: &Bench) -> Result {
     server.wait_settled(bench, KEY)?;
     let link = browser::look(bench, &server.url("/"), &format!("a[href='/watch/{KEY}']"))?;
     note(format!("the list shows `{}`", link.trim()));
+    browser::switch(bench, &server.url(&format!("/watch/{KEY}")))?;
     for (with, seconds) in [
         (With::Watch, SECONDS),
         (With::WatchNative, SHORT),

@@ -41,6 +41,8 @@ impl Server {
 
     fn launch(bench: &Bench, subcommand: &str, settings: &[&str]) -> Result<Self> {
         let addresses = bench.dir.join("addresses.json");
+        // That of a server before this one is not this one's.
+        let _ = fs::remove_file(&addresses);
         let log = log_file(bench, "server.log")?;
         let mut command = Command::new(&bench.binary);
         command
@@ -115,9 +117,22 @@ impl Server {
         format!("http://{}{path}", self.http)
     }
 
+    /// The same over HTTPS.
+    pub(crate) fn secure_url(&self, path: &str) -> Result<String> {
+        match self.addresses.get("https").and_then(Value::as_str) {
+            Some(address) => Ok(format!("https://{address}{path}")),
+            None => fail!("the addresses file names no https: {}", self.addresses),
+        }
+    }
+
     /// The multivariant playlist of APP/NAME.
     pub(crate) fn hls(&self, key: &str) -> String {
         self.url(&format!("/hls/{key}/index.m3u8"))
+    }
+
+    /// The manifest of APP/NAME.
+    pub(crate) fn dash(&self, key: &str) -> String {
+        self.url(&format!("/dash/{key}/manifest.mpd"))
     }
 
     /// What the API says of the stream, if it is there.

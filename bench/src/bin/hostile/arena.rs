@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rillcast_bench::{Clip, Error, Result};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout};
 
 use crate::server;
@@ -31,13 +31,22 @@ pub(crate) struct Bounds {
     pub(crate) streams_per_app: usize,
     /// `bus.reconnect_grace`.
     pub(crate) grace: Duration,
+    /// `limits.idle_timeout`: without media.
+    pub(crate) media_idle: Duration,
+    /// `srt.idle_timeout`.
+    pub(crate) srt_idle: Duration,
+    /// `srt.max_connections_per_address`.
+    pub(crate) srt_per_address: usize,
 }
 
-/// What the good streams are called: `live/bench-0` and so on.
+/// What the good streams are called: `live/bench-0` and so on, `live/srt-…` over SRT.
 pub(crate) const GOOD_APP: &str = "live";
 
-/// How many of them there are.
+/// How many of them come over RTMP …
 pub(crate) const GOOD: usize = 20;
+
+/// … and how many over SRT.
+pub(crate) const GOOD_SRT: usize = 10;
 
 /// How long the server may take beyond a time-out of its own: it lingers for a
 /// second so that last words are read, and the machine may be busy.
@@ -51,6 +60,7 @@ pub(crate) const PROMPT: Duration = Duration::from_secs(5);
 pub(crate) struct Arena {
     pub(crate) rtmp: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) srt: SocketAddr,
     pub(crate) bounds: Arc<Bounds>,
     /// Real pictures and sound, for attackers that look honest.
     pub(crate) clip: Arc<Clip>,
@@ -90,6 +100,19 @@ impl Arena {
     /// The same with a receive buffer as small as the system makes them.
     pub(crate) async fn http_narrow(&self, host: u8) -> Result<TcpStream> {
         connect(self.source(host), self.http, Some(1_024)).await
+    }
+
+    /// A socket towards SRT at the attack's address number `host`.
+    pub(crate) async fn udp(&self, host: u8) -> Result<UdpSocket> {
+        self.udp_from(self.source(host)).await
+    }
+
+    /// The same at any address of the loopback network.
+    pub(crate) async fn udp_from(&self, from: Ipv4Addr) -> Result<UdpSocket> {
+        let failed = || Error::of(format!("a socket at {from}"));
+        let socket = UdpSocket::bind((from, 0)).await.map_err(failed())?;
+        socket.connect(self.srt).await.map_err(failed())?;
+        Ok(socket)
     }
 
     /// The resident memory of the server, in bytes.

@@ -39,6 +39,21 @@ mod rtmp_loris;
 mod same_address;
 mod slow_readers;
 mod smuggling;
+mod srt_churn;
+mod srt_controls;
+mod srt_flood;
+mod srt_forged;
+mod srt_half_open;
+mod srt_handshakes;
+mod srt_junk;
+mod srt_junk_media;
+mod srt_names;
+mod srt_never_reads;
+mod srt_same_address;
+mod srt_sequences;
+mod srt_silent;
+mod srt_taken;
+mod srt_wrong_keys;
 mod storm_keys;
 mod storm_one_key;
 mod storm_takeover;
@@ -235,4 +250,72 @@ pub(crate) const ALL: &[Attack] = &[
         "megabytes of video that no frame comes of, as fast as it goes"
     ),
     attack!(churn, "churn", "connections that come and go"),
+    attack!(
+        srt_junk,
+        "srt-junk",
+        "datagrams of every size that are no SRT"
+    ),
+    attack!(
+        srt_handshakes,
+        "srt-handshakes",
+        "handshakes with each field and extension spoilt, cut at every length"
+    ),
+    attack!(
+        srt_half_open,
+        "srt-half-open",
+        "handshakes by the thousand that are not gone on with, and cookies of others"
+    ),
+    attack!(
+        srt_wrong_keys,
+        "srt-wrong-keys",
+        "passphrases that are wrong, missing or needless, and spoilt key material"
+    ),
+    attack!(srt_names, "srt-names", "stream ids that are none"),
+    attack!(
+        srt_taken,
+        "srt-taken",
+        "everybody calls for the keys of good streams"
+    ),
+    attack!(
+        srt_same_address,
+        "srt-same-address",
+        "all places of the good callers' address"
+    ),
+    attack!(
+        srt_silent,
+        "srt-silent",
+        slow,
+        "connections that say nothing, or only that they are there"
+    ),
+    attack!(
+        srt_never_reads,
+        "srt-never-reads",
+        "connections of which nobody reads what comes back"
+    ),
+    attack!(
+        srt_junk_media,
+        "srt-junk-media",
+        "connections that carry what is no transport stream"
+    ),
+    attack!(
+        srt_sequences,
+        "srt-sequences",
+        "numbers and times that jump as far as there are numbers"
+    ),
+    attack!(
+        srt_controls,
+        "srt-controls",
+        "control packets of every kind that say what cannot be"
+    ),
+    attack!(
+        srt_forged,
+        "srt-forged",
+        "packets for the connections of others"
+    ),
+    attack!(
+        srt_flood,
+        "srt-flood",
+        "as much data as goes into one connection"
+    ),
+    attack!(srt_churn, "srt-churn", "callers that come and go"),
 ];

@@ -1,27 +1,36 @@
-//! The good side: what must not notice. Twenty publishers, twenty viewers, and
-//! what the viewers saw.
+//! The good side: what must not notice. Twenty publishers over RTMP and ten over
+//! SRT, their viewers, and what those saw.
 //!
 //! A viewer is in `good/viewer.rs`, `good/fragment.rs` reads the fragments that
-//! it is given.
+//! it is given. `good/callers.rs` has the programs that call over SRT,
+//! `good/circle.rs` what they send.
 
+mod callers;
+mod circle;
 mod fragment;
 mod viewer;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rillcast_bench::{Clip, Error, Publisher, Result};
+use rillcast_bench::{Clip, Error, Publisher, Result, Rillcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::callers::Callers;
+pub(crate) use self::callers::{SECRET, name as srt_name};
+pub(crate) use self::circle::Circle;
 use crate::arena::GOOD;
 
 /// All publishers and viewers.
 pub(crate) struct Good {
     publisher: Publisher,
+    srt: SocketAddr,
+    callers: Mutex<Callers>,
     seen: Arc<Seen>,
     stop: CancellationToken,
     viewers: TaskTracker,
@@ -32,11 +41,13 @@ pub(crate) struct Good {
 pub(crate) struct Seen {
     begun: Instant,
     /// The arrival of each piece of an open segment, since the begin, and the
-    /// time since the one before it of the same viewer.
-    cadence: Mutex<Vec<(Duration, Duration)>>,
+    /// time since the one before it of the same viewer; of streams over RTMP …
+    rtmp: Samples,
+    /// … and over SRT: what callers bundle and latency smooths has another cadence.
+    srt: Samples,
     /// How late a task that only sleeps was woken, beside the viewers: the time
     /// that their own side takes.
-    own: Mutex<Vec<(Duration, Duration)>>,
+    own: Samples,
     /// What was wrong, in words; the first ones.
     faults: Mutex<Vec<String>>,
     fragments: AtomicU64,
@@ -44,6 +55,16 @@ pub(crate) struct Seen {
     playlists: AtomicU64,
     /// Viewers that play.
     playing: AtomicU64,
+}
+
+/// Moments since the begin, each with what was measured then.
+type Samples = Mutex<Vec<(Duration, Duration)>>;
+
+/// What a stream comes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Rtmp,
+    Srt,
 }
 
 /// A time with its samples.
@@ -58,13 +79,23 @@ pub(crate) struct Cadence {
 }
 
 impl Good {
-    /// Begins to publish.
-    pub(crate) fn publish(rtmp: SocketAddr, clip: &Clip) -> Result<Self> {
+    /// Begins to publish; what the callers of SRT say goes into `folder`.
+    pub(crate) fn publish(
+        server: &Rillcast,
+        clip: &Clip,
+        circle: Circle,
+        folder: &Path,
+    ) -> Result<Self> {
+        let srt = server.srt();
+        let srt = srt.ok_or_else(|| Error::new("the server takes no SRT"))?;
         Ok(Self {
-            publisher: Publisher::start(rtmp, GOOD, clip, 4_096)?,
+            publisher: Publisher::start(server.rtmp(), GOOD, clip, 4_096)?,
+            srt,
+            callers: Mutex::new(Callers::start(srt, circle, folder)?),
             seen: Arc::new(Seen {
                 begun: Instant::now(),
-                cadence: Mutex::default(),
+                rtmp: Mutex::default(),
+                srt: Mutex::default(),
                 own: Mutex::default(),
                 faults: Mutex::default(),
                 fragments: AtomicU64::new(0),
@@ -79,14 +110,21 @@ impl Good {
 
     /// Lets everybody watch, and returns when all see pictures.
     pub(crate) async fn watch(&self, http: SocketAddr) -> Result {
-        for index in 0..GOOD {
+        let rtmp = (0..GOOD).map(|index| (format!("bench-{index}"), Over::Rtmp));
+        let srt = WATCHED
+            .into_iter()
+            .map(|index| (srt_name(index), Over::Srt));
+        let watched: Vec<(String, Over)> = rtmp.chain(srt).collect();
+        let viewers = 2 * watched.len();
+        for (name, over) in watched {
             for sound in [false, true] {
                 let (seen, stop) = (Arc::clone(&self.seen), self.stop.clone());
+                let name = name.clone();
                 self.viewers.spawn(async move {
-                    let viewing = viewer::view(http, index, sound, &seen);
+                    let viewing = viewer::view(http, (&name, over), sound, &seen);
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        Err(error) = viewing => seen.fault(format!("viewer {index}: {error}")),
+                        Err(error) = viewing => seen.fault(format!("viewer of {name}: {error}")),
                     }
                 });
             }
@@ -101,7 +139,7 @@ impl Good {
             }
         });
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.seen.playing.load(Ordering::Relaxed) < 2 * GOOD as u64 {
+        while self.seen.playing.load(Ordering::Relaxed) < viewers as u64 {
             self.check()?;
             if Instant::now() > deadline {
                 return Err(Error::new("the viewers do not come to play"));
@@ -109,6 +147,11 @@ impl Good {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
+    }
+
+    /// Where SRT is taken.
+    pub(crate) const fn srt(&self) -> SocketAddr {
+        self.srt
     }
 
     pub(crate) fn seen(&self) -> &Seen {
@@ -120,6 +163,7 @@ impl Good {
         if self.publisher.failed() {
             return Err(Error::new("a good publisher has failed"));
         }
+        lock(&self.callers).check()?;
         // Each is told once, of the attack that it came with.
         let faults = std::mem::take(&mut *lock(&self.seen.faults));
         if faults.is_empty() {
@@ -139,6 +183,8 @@ impl Good {
         self.stop.cancel();
         self.viewers.close();
         self.viewers.wait().await;
+        let callers = self.callers.into_inner();
+        callers.unwrap_or_else(PoisonError::into_inner).stop()?;
         self.publisher.stop()
     }
 }
@@ -150,8 +196,8 @@ impl Seen {
     }
 
     /// What arrived between two moments.
-    pub(crate) fn cadence(&self, from: Duration, until: Duration) -> Cadence {
-        let gaps = within(&self.cadence, from, until);
+    pub(crate) fn cadence(&self, over: Over, from: Duration, until: Duration) -> Cadence {
+        let gaps = within(self.arrivals(over), from, until);
         let own = within(&self.own, from, until);
         Cadence {
             samples: gaps.len(),
@@ -180,17 +226,20 @@ impl Seen {
         }
     }
 
-    fn arrived(&self, gap: Duration) {
-        lock(&self.cadence).push((self.now(), gap));
+    fn arrived(&self, over: Over, gap: Duration) {
+        lock(self.arrivals(over)).push((self.now(), gap));
+    }
+
+    const fn arrivals(&self, over: Over) -> &Samples {
+        match over {
+            Over::Rtmp => &self.rtmp,
+            Over::Srt => &self.srt,
+        }
     }
 }
 
 /// The values between two moments, in order of size.
-fn within(
-    samples: &Mutex<Vec<(Duration, Duration)>>,
-    from: Duration,
-    until: Duration,
-) -> Vec<Duration> {
+fn within(samples: &Samples, from: Duration, until: Duration) -> Vec<Duration> {
     let samples = lock(samples);
     let within = samples.iter().filter(|(at, _)| (from..until).contains(at));
     let mut values: Vec<Duration> = within.map(|(_, value)| *value).collect();
@@ -207,6 +256,9 @@ fn at(values: &[Duration], percent: usize) -> Duration {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// The streams over SRT that are watched: of both programs, sealed and open.
+const WATCHED: [usize; 4] = [0, 1, 4, 9];
 
 /// How often it is looked how late the viewers' own side is.
 const BEAT: Duration = Duration::from_millis(10);

@@ -11,8 +11,8 @@ use serde_json::Value;
 /// What was counted.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    /// By offender and class: how many, and the first of them.
-    counts: BTreeMap<(String, String), (usize, String)>,
+    /// By offender, who tells of it, and class: how many, and the first of them.
+    counts: BTreeMap<(String, String, String), (usize, String)>,
     /// Lines that no offender can be named for.
     pub(crate) unnamed: Vec<String>,
     /// Panics, and errors of the server's own.
@@ -55,7 +55,13 @@ impl Lines {
                 return;
             }
         };
-        let key = (offender, class.to_owned());
+        // What each protocol says is counted by itself, as it is there.
+        let teller = text("/target").unwrap_or_default().split(':').next();
+        let key = (
+            offender,
+            teller.unwrap_or_default().to_owned(),
+            class.to_owned(),
+        );
         let entry = self
             .counts
             .entry(key)
@@ -73,15 +79,16 @@ impl Lines {
         let (address, app) = (format!("127.0.{network}."), format!("h{network}"));
         let own = |offender: &str| offender.starts_with(&address) || offender == app;
         let counts = self.counts.iter();
-        let counts = counts.filter(|((offender, _), _)| own(offender));
+        let counts = counts.filter(|((offender, ..), _)| own(offender));
         counts.map(|(_, (count, _))| count).sum()
     }
 
     /// Offenders with more lines of a class than `most` allows, in words.
     pub(crate) fn offences(&self, most: impl Fn(&str, &str) -> usize) -> Vec<String> {
         let counts = self.counts.iter();
-        let over = counts.filter(|((offender, class), (count, _))| *count > most(offender, class));
-        over.map(|((offender, class), (count, first))| {
+        let over =
+            counts.filter(|((offender, _, class), (count, _))| *count > most(offender, class));
+        over.map(|((offender, _, class), (count, first))| {
             format!("{count} lines \"{class}\" of {offender}, the first: {first}")
         })
         .collect()
@@ -109,9 +116,10 @@ mod tests {
 {"level":"WARN","message":"broken","stream":"h7/x"}
 {"level":"INFO","message":"refused: b","span":{"peer":"127.0.8.1:2"}}
 {"level":"INFO","message":"stopping"}
+{"level":"WARN","message":"refused: b","target":"an::other","peer":"127.0.7.1:2"}
 {"level":"ERROR","message":"panic: x","span":{"peer":"127.0.9.1:2"}}"#,
         );
-        assert_eq!((lines.of(7), lines.of(8), lines.total()), (4, 1, 6));
+        assert_eq!((lines.of(7), lines.of(8), lines.total()), (5, 1, 7));
         assert_eq!((lines.unnamed.len(), lines.errors.len()), (1, 1));
         let offences = lines.offences(|_, _| 1);
         assert_eq!(offences.len(), 1, "{offences:?}");

@@ -1,5 +1,5 @@
-//! The hostile suite: twenty good publishers and twenty viewers, and everything
-//! that a stranger may do to a server meanwhile. `cargo xtask e2e hostile` runs
+//! The hostile suite: twenty good publishers over RTMP and ten over SRT, their
+//! viewers, and everything that a stranger may do to a server meanwhile. `cargo xtask e2e hostile` runs
 //! it; `cargo xtask e2e hostile --minutes 10` takes its time.
 //!
 //! Each attack is a file in `attacks/` and says itself what must come of it: a
@@ -19,11 +19,14 @@
 
 mod arena;
 mod attacks;
+mod field;
 mod good;
 mod http;
 mod lines;
+mod plan;
 mod rtmp;
 mod server;
+mod srt;
 mod suite;
 mod verdict;
 
@@ -33,7 +36,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rillcast_bench::{Error, Result};
 
-/// Hostile peers against a server that carries twenty good streams.
+/// Hostile peers against a server that carries thirty good streams.
 #[derive(Parser)]
 pub(crate) struct Options {
     /// The server's binary.

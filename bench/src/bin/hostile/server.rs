@@ -25,6 +25,8 @@ pub(crate) struct Level {
 /// What is counted of a stream, and must not change while it is attacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Health {
+    /// Where its publisher is: a connection of its own has a port of its own.
+    pub(crate) peer: String,
     pub(crate) session: String,
     pub(crate) epoch: u64,
     pub(crate) repairs: u64,
@@ -32,6 +34,25 @@ pub(crate) struct Health {
     pub(crate) discontinuities: u64,
     pub(crate) lost: u64,
     pub(crate) live: bool,
+    /// Of the line to a publisher over SRT; none over RTMP.
+    pub(crate) link: Option<Link>,
+}
+
+/// What a line must not do, once it is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) dropped: u64,
+    pub(crate) overflowed: u64,
+    pub(crate) undecrypted: u64,
+}
+
+impl Health {
+    /// Whether nothing has befallen it since its begin.
+    pub(crate) fn is_whole(&self) -> bool {
+        let counted = self.repairs + self.drops + self.discontinuities + self.lost;
+        let link = self.link.unwrap_or_default();
+        self.live && self.epoch == 1 && counted == 0 && link == Link::default()
+    }
 }
 
 /// All streams by key.
@@ -76,7 +97,17 @@ pub(crate) async fn streams(server: &Rillcast) -> Result<Streams> {
         let value = stream.pointer(path).and_then(Value::as_u64);
         value.unwrap_or(0)
     };
+    let link = |stream: &Value| {
+        let link = stream.pointer("/publisher/link");
+        let of = |name: &str| number(stream, &format!("/publisher/link/{name}"));
+        link.filter(|link| link.is_object()).map(|_| Link {
+            dropped: of("dropped"),
+            overflowed: of("overflowed"),
+            undecrypted: of("undecrypted"),
+        })
+    };
     let health = |stream: &Value| Health {
+        peer: text(stream, "/publisher/peer"),
         session: text(stream, "/session"),
         epoch: number(stream, "/epoch"),
         repairs: number(stream, "/repairs"),
@@ -85,6 +116,7 @@ pub(crate) async fn streams(server: &Rillcast) -> Result<Streams> {
         lost: number(stream, "/packaging/lost_frames")
             + number(stream, "/packaging/skipped_frames"),
         live: text(stream, "/state") == "publishing",
+        link: link(stream),
     };
     let streams = list.into_iter().flatten();
     Ok(streams
@@ -145,9 +177,13 @@ impl Level {
 const RESIDENT_SLACK: u64 = 64 << 20;
 
 /// Time that the threads of a process ran, and that they could have run and had
-/// no processor.
+/// no processor, by thread: those that end take their times with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scheduled(BTreeMap<String, Times>);
+
+/// In nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Scheduled {
+struct Times {
     ran: u64,
     waited: u64,
 }
@@ -155,31 +191,42 @@ pub(crate) struct Scheduled {
 impl Scheduled {
     /// Until now, of the threads that live.
     pub(crate) fn of(pid: u32) -> Self {
-        let mut sum = Self::default();
         let threads = fs::read_dir(format!("/proc/{pid}/task"));
-        for thread in threads.into_iter().flatten().flatten() {
+        let times = threads.into_iter().flatten().flatten().map(|thread| {
             let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
             let mut numbers = text
                 .split(' ')
                 .filter_map(|number| number.parse::<u64>().ok());
-            sum.ran += numbers.next().unwrap_or(0);
-            sum.waited += numbers.next().unwrap_or(0);
+            let times = Times {
+                ran: numbers.next().unwrap_or(0),
+                waited: numbers.next().unwrap_or(0),
+            };
+            (thread.file_name().to_string_lossy().into_owned(), times)
+        });
+        Self(times.collect())
+    }
+
+    /// From `before` until now, of all threads that live now.
+    fn since(&self, before: &Self) -> Times {
+        let mut sum = Times::default();
+        for (thread, now) in &self.0 {
+            let before = before.0.get(thread).copied().unwrap_or_default();
+            sum.ran += now.ran.saturating_sub(before.ran);
+            sum.waited += now.waited.saturating_sub(before.waited);
         }
         sum
     }
 
     /// Processors that were used from `before` until now, in percent of one.
-    pub(crate) fn used(self, before: Self, time: Duration) -> u128 {
-        let ran = u128::from(self.ran.saturating_sub(before.ran));
-        ran * 100 / time.as_nanos().max(1)
+    pub(crate) fn used(&self, before: &Self, time: Duration) -> u128 {
+        u128::from(self.since(before).ran) * 100 / time.as_nanos().max(1)
     }
 
     /// How many times as long as on a machine of its own everything took from
     /// `before` until now, in percent.
-    pub(crate) fn slowed(self, before: Self) -> u32 {
-        let ran = self.ran.saturating_sub(before.ran).max(1);
-        let waited = self.waited.saturating_sub(before.waited);
-        let percent = (ran + waited).saturating_mul(100) / ran;
+    pub(crate) fn slowed(&self, before: &Self) -> u32 {
+        let Times { ran, waited } = self.since(before);
+        let percent = (ran + waited).saturating_mul(100) / ran.max(1);
         u32::try_from(percent).unwrap_or(u32::MAX).max(100)
     }
 }
@@ -190,16 +237,21 @@ mod tests {
 
     #[test]
     fn waiting_for_a_processor_slows() {
-        let sample = |ran, waited| Scheduled { ran, waited };
+        let sample = |ran, waited| {
+            let ended = (waited == 0).then_some(("2".to_owned(), Times { ran: 900, waited }));
+            let lives = ("1".to_owned(), Times { ran, waited });
+            Scheduled([lives].into_iter().chain(ended).collect())
+        };
         for (before, now, slowed) in [
-            (sample(0, 0), sample(100, 0), 100),
             (sample(50, 20), sample(150, 120), 200),
             (sample(0, 0), sample(0, 0), 100),
-            (sample(9, 9), sample(0, 0), 100),
+            (sample(9, 9), sample(0, 9), 100),
+            // A thread that is not there any more.
+            (sample(0, 0), sample(100, 100), 200),
         ] {
-            assert_eq!(now.slowed(before), slowed);
+            assert_eq!(now.slowed(&before), slowed);
         }
-        let used = sample(1_000, 7).used(sample(500, 0), Duration::from_nanos(1_000));
+        let used = sample(1_000, 7).used(&sample(500, 0), Duration::from_nanos(1_000));
         assert_eq!(used, 50);
     }
 

@@ -12,7 +12,10 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) took: Duration,
     pub(crate) rounds: usize,
+    /// Of the good streams over RTMP …
     pub(crate) cadence: Cadence,
+    /// … and over SRT.
+    pub(crate) srt: Cadence,
     /// What the server used of a processor, in percent.
     pub(crate) used: u128,
     /// How many times as long as on processors of its own the server took, in percent.
@@ -30,15 +33,11 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rest {
     p99: Duration,
+    srt: Duration,
     slowed: u32,
 }
 
 impl Row {
-    /// The p99 of the cadence without what the viewers' own side was late by.
-    fn p99(&self) -> Duration {
-        self.cadence.p99.saturating_sub(self.cadence.own)
-    }
-
     /// What failed for no other reason, perhaps, than a busy machine.
     pub(crate) fn doubtful(&self, rest: Rest) -> Option<String> {
         match &self.outcome {
@@ -52,7 +51,8 @@ impl Row {
 impl Rest {
     pub(crate) fn of(row: &Row) -> Self {
         Self {
-            p99: row.p99(),
+            p99: p99(row.cadence),
+            srt: p99(row.srt),
             slowed: row.slowed.max(100),
         }
     }
@@ -63,15 +63,22 @@ impl Rest {
     /// that this excuses little.
     pub(crate) fn late(self, row: &Row) -> Option<String> {
         let slower = (row.slowed.saturating_mul(100) / self.slowed).clamp(100, MOST_SLOWED);
-        let (p99, most) = (row.p99(), self.p99 * 2 * slower / 100);
-        (row.cadence.samples >= FEWEST && p99 >= most).then(|| {
-            format!(
-                "the p99 of the part cadence is {p99:.0?}, at rest {:.0?}, and {most:.0?} \
-                 are twice that on a machine that is so busy",
-                self.p99
-            )
+        let both = [("RTMP", row.cadence, self.p99), ("SRT", row.srt, self.srt)];
+        both.into_iter().find_map(|(over, cadence, rest)| {
+            let (p99, most) = (p99(cadence), rest * 2 * slower / 100);
+            (cadence.samples >= FEWEST && p99 >= most).then(|| {
+                format!(
+                    "the p99 of the part cadence over {over} is {p99:.0?}, at rest {rest:.0?}, and \
+                     {most:.0?} are twice that on a machine that is so busy"
+                )
+            })
         })
     }
+}
+
+/// The p99 of a cadence without what the viewers' own side was late by.
+fn p99(cadence: Cadence) -> Duration {
+    cadence.p99.saturating_sub(cadence.own)
 }
 
 /// What of the summary must not be.
@@ -94,6 +101,10 @@ pub(crate) fn judge(rows: &[Row], rest: Rest, lines: &Lines) -> Vec<String> {
         "the stream is not packaged" | "the stream is packaged again" => PUBLISHES * periods,
         // The same, and of each only after as much as the bound allows was sent.
         "the publisher sends more than limits.bitrate_warn" | "stream ended" => PUBLISHES * periods,
+        // Several things are wrong with a request, each with a line of its own.
+        "request refused" => REQUESTS * periods,
+        // It is none, or there is no place for it.
+        "connection refused" => 2 * periods,
         _ => periods,
     };
     faults.extend(lines.offences(most));
@@ -113,13 +124,13 @@ pub(crate) fn judge(rows: &[Row], rest: Rest, lines: &Lines) -> Vec<String> {
 /// The summary.
 pub(crate) fn table(rows: &[Row], rest: Rest, lines: &Lines) -> Table {
     let mut table = Table::new([
-        "attack", "s", "rounds", "parts", "p50 ms", "p99 ms", "of rest", "longest", "own late",
-        "CPU %", "slowed %", "RSS MB", "log", "outcome",
+        "attack", "s", "rounds", "parts", "p50 ms", "p99 ms", "of rest", "longest", "SRT p99",
+        "own late", "CPU %", "slowed %", "RSS MB", "log", "outcome",
     ]);
     let millis = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3);
     for row in rows {
         let cadence = row.cadence;
-        let ratio = row.p99().as_secs_f64() / rest.p99.as_secs_f64();
+        let ratio = p99(cadence).as_secs_f64() / rest.p99.as_secs_f64();
         table.row([
             row.name.clone(),
             format!("{:.1}", row.took.as_secs_f64()),
@@ -129,6 +140,7 @@ pub(crate) fn table(rows: &[Row], rest: Rest, lines: &Lines) -> Table {
             millis(cadence.p99),
             format!("{ratio:.2}"),
             millis(cadence.longest),
+            millis(row.srt.p99),
             millis(cadence.own),
             row.used.to_string(),
             row.slowed.to_string(),
@@ -151,6 +163,9 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
+/// How many kinds of offences a request may be.
+const REQUESTS: usize = 6;
+
 /// How many publishes of an address the server tells of in a minute.
 const PUBLISHES: usize = 60;
 
@@ -158,7 +173,7 @@ const PUBLISHES: usize = 60;
 const MOST_SLOWED: u32 = 300;
 
 /// Fewer parts have no p99.
-const FEWEST: usize = 100;
+pub(crate) const FEWEST: usize = 100;
 
 /// Lines of the start and the end.
 const MOST_UNNAMED: usize = 6;
@@ -169,17 +184,22 @@ mod tests {
 
     use super::*;
 
+    fn cadence(p99: u64, own: u64) -> Cadence {
+        Cadence {
+            samples: FEWEST,
+            p99: Duration::from_millis(p99),
+            own: Duration::from_millis(own),
+            ..Cadence::default()
+        }
+    }
+
     fn row(p99: u64, own: u64, slowed: u32) -> Row {
         Row {
             name: "a row".to_owned(),
             took: Duration::from_secs(1),
             rounds: 1,
-            cadence: Cadence {
-                samples: FEWEST,
-                p99: Duration::from_millis(p99),
-                own: Duration::from_millis(own),
-                ..Cadence::default()
-            },
+            cadence: cadence(p99, own),
+            srt: cadence(200, 0),
             used: 0,
             slowed,
             memory: 0,
@@ -205,6 +225,16 @@ mod tests {
         ] {
             assert_eq!(rest.late(&row).is_some(), late, "{:?}", row.cadence);
         }
+    }
+
+    #[test]
+    fn either_kind_of_stream_may_be_late() {
+        let rest = Rest::of(&row(100, 0, 100));
+        let mut late = row(100, 0, 100);
+        late.srt = cadence(399, 0);
+        assert!(rest.late(&late).is_none());
+        late.srt = cadence(400, 0);
+        assert!(rest.late(&late).is_some_and(|said| said.contains("SRT")));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Seen;
 use super::fragment::Continuity;
+use super::{Over, Seen};
 use crate::arena::{GOOD_APP, ensure};
 
 /// No answer may take longer, a held one included.
@@ -22,10 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the playlist of the sound is read: half a target duration.
 const RELOAD: Duration = Duration::from_secs(1);
 
-/// Watches stream `index` until it is dropped; what is wrong is the error.
-pub(super) async fn view(http: SocketAddr, index: usize, sound: bool, seen: &Seen) -> Result {
+/// Watches the good stream `name` until it is dropped; what is wrong is the error.
+pub(super) async fn view(
+    http: SocketAddr,
+    (name, over): (&str, Over),
+    sound: bool,
+    seen: &Seen,
+) -> Result {
     let mut client = Client::connect(http).await?;
-    let home = format!("/hls/{GOOD_APP}/bench-{index}/");
+    let home = format!("/hls/{GOOD_APP}/{name}/");
     let master = client.text(&format!("{home}index.m3u8")).await?;
     let playlist = match sound {
         true => master
@@ -39,12 +44,12 @@ pub(super) async fn view(http: SocketAddr, index: usize, sound: bool, seen: &See
     seen.playlists.fetch_add(1, Ordering::Relaxed);
     match sound {
         true => listen(&mut client, &playlist, seen).await,
-        false => look(&mut client, &playlist, seen).await,
+        false => look(&mut client, &playlist, over, seen).await,
     }
 }
 
 /// Follows the pictures: each segment is asked for before it has begun.
-async fn look(client: &mut Client, playlist: &str, seen: &Seen) -> Result {
+async fn look(client: &mut Client, playlist: &str, over: Over, seen: &Seen) -> Result {
     let list = List::read(&client.text(playlist).await?)?;
     let mut number = list.number + list.segments.len() as u64;
     let mut continuity = Continuity::default();
@@ -56,7 +61,7 @@ async fn look(client: &mut Client, playlist: &str, seen: &Seen) -> Result {
         while let Some(piece) = client.piece(&mut answer).await.map_err(Error::of(&path))? {
             let now = Instant::now();
             if let Some(last) = last.replace(now) {
-                seen.arrived(now - last);
+                seen.arrived(over, now - last);
             } else {
                 seen.playing.fetch_add(1, Ordering::Relaxed);
             }
