@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::client::PATIENCE;
@@ -136,7 +136,11 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects, and sends the preface with `settings` (identifier, value).
     pub(crate) async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        // A small buffer: what a flood has sent is what the server took, and not
+        // the megabytes that the kernel would hold for a server that is busy.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(16 << 10).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let mut payload = Vec::new();
