@@ -14,7 +14,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use rillcast_core::{MediaKind, Track};
@@ -299,6 +299,7 @@ fn remux(track: &Track, frames: &[SourceFrame], samples: &[Timed]) -> Vec<u8> {
             track_id: fmp4::track_id(track.id),
             base_decode_time: u64::try_from(samples[0].0).unwrap(),
             styp: index % 3 == 0,
+            produced: (index % 3 == 0).then_some(SystemTime::UNIX_EPOCH),
             samples: &part,
         });
         out.extend_from_slice(&header.unwrap());

@@ -133,6 +133,8 @@ impl Set<'_> {
         };
         set.element("ProducerReferenceTime", |reference| {
             reference.attribute("id", REFERENCE);
+            // Each segment says it of its own begin (`prft`).
+            reference.attribute("inband", true);
             reference.attribute("type", "encoder");
             reference.attribute("wallClockTime", Date(date));
             let begin = first.timescale(period).from_nanos(period.begin);

@@ -38,6 +38,8 @@ pub(super) struct Draft {
     pub(super) bytes: u64,
     /// The earliest presentation time.
     pub(super) presentation: i64,
+    /// When its first sample came in, and when its last one did.
+    pub(super) began: Option<Instant>,
     pub(super) received: Option<Instant>,
 }
 
@@ -197,6 +199,7 @@ impl PartCutter {
         if draft.samples.is_empty() {
             draft.start = self.end;
             draft.presentation = frame.pts;
+            draft.began = Some(frame.received);
         }
         let cts = frame.pts.saturating_sub(self.end);
         let least = i64::from(i32::MIN);

@@ -9,8 +9,11 @@ pub(super) mod scene;
 mod together;
 mod whole;
 
-use rillcast_core::{ByteSize, HumanDuration};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use mp4_atom::{Decode, Prft, Styp};
+use rillcast_core::{ByteSize, HumanDuration};
 
 use super::*;
 use scene::{AUDIO, Event, Pictures, Run, Scene, Sound, VIDEO};
@@ -25,6 +28,42 @@ fn cases(usual: u32) -> proptest::test_runner::Config {
         // A case is worth a test of its own, not a line of random bytes.
         failure_persistence: None,
         ..Default::default()
+    }
+}
+
+/// The date in a segment is that at which its first access unit came in, whose
+/// presentation time stands beside it.
+#[test]
+fn segments_date_their_first_access_unit() {
+    let (pictures, sound) = (Pictures::new((25, 1), 50, 12.0), Sound::new(48_000, 12.0));
+    let scene = Scene::new(Some(pictures), Some(sound));
+    let run = scene.run();
+    for (name, track) in [("v0", VIDEO), ("a1", AUDIO)] {
+        let came: BTreeMap<i64, f64> = scene
+            .events
+            .iter()
+            .filter_map(|(at, event)| match event {
+                Event::Frame(sent) if sent.track == track => Some((sent.pts, *at)),
+                _ => None,
+            })
+            .collect();
+        let segments = run.of(name);
+        assert!(segments.len() > 4);
+        for segment in segments {
+            let [first, others @ ..] = &segment.parts[..] else {
+                panic!("a segment without parts");
+            };
+            let mut header = &first.slices[0][..];
+            Styp::decode(&mut header).unwrap();
+            let date = Prft::decode(&mut header).unwrap();
+            // Scenes begin at second 1,700,000,000 of Unix.
+            let seconds = (date.ntp_timestamp as f64) / 2_f64.powi(32) - 3_908_988_800.0;
+            let at = came[&i64::try_from(date.media_time).unwrap()];
+            assert!((seconds - at).abs() < 1e-5, "{name}: {seconds} for {at}");
+            for part in others {
+                assert_eq!(part.slices[0][4..8], *b"moof");
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rillcast_core::{Frame, MediaKind, Track, TrackId};
 
+use super::measure::WallClock;
 use super::part::{Draft, Next, PartCutter, Verdict, length};
 use super::rule::PartRule;
 use super::snapshot::{Part, Segment, TrackWindow};
@@ -32,6 +33,8 @@ pub(super) struct Cut {
 pub(super) struct TrackCutter {
     pub(super) id: TrackId,
     pub(super) kind: MediaKind,
+    /// What dates arrivals.
+    clock: WallClock,
     name: Arc<str>,
     /// With the configuration of the last frame…
     track: Arc<Track>,
@@ -99,6 +102,7 @@ impl TrackCutter {
         track: Arc<Track>,
         rule: PartRule,
         cut: Cut,
+        clock: WallClock,
         now: Instant,
     ) -> Result<Self, fmp4::Error> {
         let kind = track.kind();
@@ -107,6 +111,7 @@ impl TrackCutter {
         let mut cutter = Self {
             id: track.id,
             kind,
+            clock,
             name: format!("{letter}{}", track.id).into(),
             part_target: track.timescale.to_duration(target),
             track: Arc::clone(&track),
@@ -385,6 +390,8 @@ impl TrackCutter {
 
     /// Makes parts of the drafts that were closed.
     fn seal(&mut self) {
+        let clock = self.clock;
+        let date = |received| clock.date(received);
         for draft in std::mem::take(&mut self.drafts) {
             let Some(open) = &mut self.open else {
                 self.failed += 1;
@@ -397,6 +404,7 @@ impl TrackCutter {
                     track_id: fmp4::track_id(self.id),
                     base_decode_time: start,
                     styp: open.parts.is_empty(),
+                    produced: draft.began.filter(|_| open.parts.is_empty()).map(date),
                     samples: &draft.samples,
                 };
                 fmp4::fragment(&header).ok()

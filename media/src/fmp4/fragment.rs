@@ -1,5 +1,7 @@
 //! Fragments: what stands before the samples of a part.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Error;
@@ -28,12 +30,14 @@ pub struct FragmentHeader<'a> {
     pub base_decode_time: u64,
     /// Whether a segment type box comes first: in a segment's first part only.
     pub styp: bool,
+    /// When the first sample came in, to be told to players (`prft`).
+    pub produced: Option<SystemTime>,
     /// The samples in decoding order.
     pub samples: &'a [Sample],
 }
 
 /// Writes a fragment up to the first byte of its first sample: `styp` if asked
-/// for, `moof`, and the eight-byte header of an `mdat` that is as long as the
+/// for, `prft` if the time is given, `moof`, and the eight-byte header of an `mdat` that is as long as the
 /// samples say. Their payloads, which the caller holds, follow in order.
 ///
 /// The `moof` has one `traf` with `default-base-is-moof`, a 64-bit `tfdt` and
@@ -71,10 +75,20 @@ pub fn fragment(header: &FragmentHeader<'_>) -> Result<Bytes, Error> {
         .ok_or(Error::TooLarge)?;
 
     let styp = if header.styp { STYP.len() } else { 0 };
-    let total = usize::try_from(moof.saturating_add(BOX_SIZE)).map_err(|_| Error::TooLarge)?;
+    let produced = header.produced.and_then(ntp);
+    let prft = if produced.is_some() { PRFT_SIZE } else { 0 };
+    let total = moof.saturating_add(BOX_SIZE).saturating_add(prft);
+    let total = usize::try_from(total).map_err(|_| Error::TooLarge)?;
     let mut out = BytesMut::with_capacity(styp + total);
     if header.styp {
         out.put_slice(STYP);
+    }
+    if let Some(ntp) = produced {
+        put_box(&mut out, PRFT_SIZE, b"prft");
+        out.put_u32(VERSION_1 | PRFT_INPUT);
+        out.put_u32(header.track_id);
+        out.put_u64(ntp);
+        out.put_u64(presentation(header));
     }
     put_box(&mut out, moof, b"moof");
     put_box(&mut out, MFHD_SIZE, b"mfhd");
@@ -105,6 +119,22 @@ pub fn fragment(header: &FragmentHeader<'_>) -> Result<Bytes, Error> {
     Ok(out.freeze())
 }
 
+/// When the first sample is presented, in ticks of the track.
+fn presentation(header: &FragmentHeader<'_>) -> u64 {
+    let offset = header.samples.first().map_or(0, |first| first.cts);
+    header.base_decode_time.saturating_add_signed(offset.into())
+}
+
+/// A time as NTP has it (RFC 5905 section 6): seconds since 1900, which wrap in 2036,
+/// and 2^-32 of a second. `None` before 1970.
+fn ntp(time: SystemTime) -> Option<u64> {
+    let unix = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let since_1900 = unix.checked_add(SINCE_1900)?;
+    let seconds = since_1900.as_secs() & u64::from(u32::MAX);
+    let fraction = (u64::from(since_1900.subsec_nanos()) << 32) / 1_000_000_000;
+    Some(seconds << 32 | fraction)
+}
+
 fn put_box(out: &mut BytesMut, size: u32, kind: &[u8; 4]) {
     out.put_u32(size);
     out.put_slice(kind);
@@ -115,11 +145,17 @@ const BOX_SIZE: u32 = 8;
 const MFHD_SIZE: u32 = BOX_SIZE + 4 + 4;
 const TFHD_SIZE: u32 = BOX_SIZE + 4 + 4;
 const TFDT_SIZE: u32 = BOX_SIZE + 4 + 8;
+const PRFT_SIZE: u32 = BOX_SIZE + 4 + 4 + 8 + 8;
 /// A `trun` without its samples, and each of those.
 const TRUN_SIZE: u32 = BOX_SIZE + 4 + 4 + 4;
 const SAMPLE_SIZE: u32 = 16;
 
 const VERSION_1: u32 = 0x0100_0000;
+/// The time is that at which the sample was taken in, which is what a server knows of
+/// it (ISO/IEC 14496-12 section 8.16.5.3).
+const PRFT_INPUT: u32 = 0;
+/// From the zero of NTP to that of Unix.
+const SINCE_1900: Duration = Duration::from_secs(2_208_988_800);
 const TFHD_DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;
 /// data-offset, and duration, size, flags and composition offset of each
 /// sample (ISO/IEC 14496-12 section 8.8.8.1).

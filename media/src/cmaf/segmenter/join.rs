@@ -85,7 +85,7 @@ impl Segmenter {
         // However long a frame was once, no part is longer than a segment.
         let most = track.timescale.from_duration(self.target);
         let rule = rule.at_most(u64::try_from(most).unwrap_or(u64::MAX));
-        match TrackCutter::new(track, rule, self.cut, now) {
+        match TrackCutter::new(track, rule, self.cut, self.clock, now) {
             Ok(cutter) => {
                 self.tracks.push(cutter);
                 self.dirty = true;

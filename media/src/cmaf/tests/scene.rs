@@ -482,6 +482,7 @@ fn read(slices: &[Bytes]) -> Vec<Read> {
                 assert!(data.is_empty(), "bytes of no sample");
             }
             Any::Styp(_) => {}
+            Any::Prft(_) => assert!(samples.is_empty(), "a date behind what it dates"),
             other => panic!("a box that does not belong here: {other:?}"),
         }
     }

@@ -1,6 +1,9 @@
 //! The fragment writer against mp4-atom, which reads and writes the same boxes.
 
-use mp4_atom::{Decode, Encode, FourCC, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry};
+use mp4_atom::{
+    Decode, Encode, FourCC, Mfhd, Moof, Prft, ReferenceTime, Styp, Tfdt, Tfhd, Traf, Trun,
+    TrunEntry,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -51,6 +54,16 @@ fn check(header: &FragmentHeader<'_>) {
             [brand(b"msdh"), brand(b"cmfs")].to_vec()
         );
     }
+    if let Some(produced) = header.produced {
+        let cts = i64::from(header.samples[0].cts);
+        let want = Prft {
+            reference_track_id: header.track_id,
+            ntp_timestamp: ntp(produced).unwrap(),
+            media_time: header.base_decode_time.saturating_add_signed(cts),
+            utc_time_semantics: ReferenceTime::Input,
+        };
+        assert_eq!(Prft::decode(&mut rest).unwrap(), want);
+    }
     let before = rest.len();
     let moof = Moof::decode(&mut rest).unwrap();
     let moof_size = before - rest.len();
@@ -80,6 +93,7 @@ fn one_sample_is_written_with_its_own_flags() {
             track_id: 1,
             base_decode_time: 0,
             styp: true,
+            produced: None,
             samples: &samples,
         };
         check(&header);
@@ -104,6 +118,7 @@ fn no_samples_and_too_large_ones_are_refused() {
             track_id: 1,
             base_decode_time: 0,
             styp: false,
+            produced: None,
             samples,
         })
     };
@@ -135,9 +150,22 @@ proptest! {
         track_id in 1_u32..300,
         base_decode_time: u64,
         styp: bool,
+        since_1970 in prop::option::of(0..=1_u64 << 34),
     ) {
-        check(&FragmentHeader { sequence, track_id, base_decode_time, styp, samples: &samples });
+        let date = |seconds| SystemTime::UNIX_EPOCH + Duration::new(seconds, 7);
+        let produced = since_1970.map(date);
+        check(&FragmentHeader { sequence, track_id, base_decode_time, styp, produced, samples: &samples });
     }
+}
+
+#[test]
+fn dates_are_those_of_ntp() {
+    let date = |seconds, nanos| ntp(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos));
+    assert_eq!(date(0, 0), Some(0x83AA_7E80 << 32));
+    assert_eq!(date(1, 500_000_000), Some(0x83AA_7E81 << 32 | 1 << 31));
+    // Its second era begins on 7 February 2036, at 06:28:16.
+    assert_eq!(date(2_085_978_496, 250_000_000), Some(1 << 30));
+    assert_eq!(ntp(SystemTime::UNIX_EPOCH - Duration::from_nanos(1)), None);
 }
 
 /// What keeps the writer: run with `--ignored --nocapture` in a release build.
@@ -155,6 +183,7 @@ fn cost_against_mp4_atom() {
         track_id: 1,
         base_decode_time: 90_000,
         styp: false,
+        produced: None,
         samples: &samples,
     };
     let rounds = 200_000;
