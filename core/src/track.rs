@@ -178,12 +178,15 @@ pub struct Track {
     pub config: Bytes,
     /// The language as BCP 47 writes it, if the publisher named one.
     pub language: Option<String>,
+    /// What the publisher calls it, for people who choose between tracks
+    /// ("Commentary"). It is not unique.
+    pub label: Option<String>,
     /// Kind and parameters.
     pub params: MediaParams,
 }
 
 impl Track {
-    /// A track without a codec string, a configuration or a language.
+    /// A track without a codec string, a configuration, a language or a label.
     #[must_use]
     pub const fn new(id: TrackId, codec: Codec, timescale: Timescale, params: MediaParams) -> Self {
         Self {
@@ -193,6 +196,7 @@ impl Track {
             timescale,
             config: Bytes::new(),
             language: None,
+            label: None,
             params,
         }
     }
@@ -215,6 +219,13 @@ impl Track {
     #[must_use]
     pub fn with_language(mut self, language: Option<String>) -> Self {
         self.language = language;
+        self
+    }
+
+    /// Sets what the publisher calls it.
+    #[must_use]
+    pub fn with_label(mut self, label: Option<String>) -> Self {
+        self.label = label;
         self
     }
 
@@ -256,6 +267,7 @@ impl fmt::Debug for Track {
             .field("timescale", &self.timescale)
             .field("config_bytes", &self.config.len())
             .field("language", &self.language)
+            .field("label", &self.label)
             .field("params", &self.params)
             .finish()
     }

@@ -39,14 +39,16 @@ fn scene() -> impl Strategy<Value = Scene> {
         fps,
         gops,
         audio,
+        any::<bool>(),
         prop::bool::weighted(0.9),
         1..30_u64,
         -100..100_i64,
     )
-        .prop_map(|(fps, gops, audio, video, window, ppm)| Scene {
+        .prop_map(|(fps, gops, audio, commentary, video, window, ppm)| Scene {
             fps,
             gops,
             audio,
+            commentary,
             video: video || audio.is_none(),
             window: Duration::from_secs(window),
             ppm,
@@ -79,6 +81,7 @@ fn even(fps: (u32, u32), frames: u32, gops: usize) -> Scene {
         fps,
         gops: vec![gop; gops],
         audio: Some(0),
+        commentary: false,
         video: true,
         window: Duration::from_secs(30),
         ppm: 0,
@@ -89,6 +92,41 @@ fn watch(scene: &Scene, low_latency: bool) -> Viewer {
     let mut viewer = Viewer::new(low_latency);
     scene.run(|moment| viewer.look(moment)).unwrap();
     viewer
+}
+
+/// Another sound is a choice beside the first one, by its name and language.
+#[test]
+fn a_second_sound_is_an_alternative() {
+    let mut scene = even((25, 1), 50, 8);
+    scene.commentary = true;
+    let viewer = watch(&scene, true);
+    let period = viewer.manifest().periods.last().unwrap();
+    let sets: Vec<_> = period
+        .adaptations
+        .iter()
+        .map(|set| {
+            let labels: Vec<_> = set.Label.iter().map(|label| &*label.content).collect();
+            let role = set.Role.first().and_then(|role| role.value.as_deref());
+            (
+                set.contentType.as_deref(),
+                role,
+                set.lang.as_deref(),
+                labels,
+            )
+        })
+        .collect();
+    let (video, audio, main) = (Some("video"), Some("audio"), Some("main"));
+    let want = [
+        (video, main, None, vec![]),
+        (audio, main, None, vec![]),
+        (
+            audio,
+            Some("alternate"),
+            Some("en"),
+            vec!["The director & a guest"],
+        ),
+    ];
+    assert_eq!(sets, want);
 }
 
 #[test]

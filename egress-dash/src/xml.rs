@@ -46,6 +46,18 @@ impl Document {
         self.text.push_str(">\n");
     }
 
+    /// An element of nothing but text.
+    pub(crate) fn text_element(&mut self, name: &str, text: &str) {
+        self.end_tag();
+        for _ in 0..self.open.len() {
+            self.text.push(' ');
+        }
+        // Writing to memory does not fail.
+        let _ = write!(self.text, "<{name}>");
+        let _ = Escaped(&mut self.text).write_str(text);
+        let _ = writeln!(self.text, "</{name}>");
+    }
+
     /// An attribute of the element that has just begun.
     pub(crate) fn attribute(&mut self, name: &str, value: impl Display) {
         debug_assert!(self.in_tag, "{name} comes after the element's content");
@@ -70,7 +82,7 @@ impl Document {
     }
 }
 
-/// Writes with everything escaped that an attribute may not hold as it is. What
+/// Writes with everything escaped that an attribute or a text may not hold as it is. What
 /// XML cannot hold at all (section 2.2) becomes U+FFFD.
 struct Escaped<'a>(&'a mut String);
 
@@ -102,11 +114,12 @@ mod tests {
             a.attribute("b", "<&>\"'\n\u{1}ü");
             a.element("C", |_| {});
             a.element("D", |d| d.element("E", |e| e.attribute("n", 1)));
+            a.text_element("F", "a < b");
         });
         assert_eq!(
             document.finish(),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <A b=\"&lt;&amp;&gt;&quot;'&#10;\u{fffd}ü\">\n <C/>\n <D>\n  <E n=\"1\"/>\n </D>\n</A>\n"
+             <A b=\"&lt;&amp;&gt;&quot;'&#10;\u{fffd}ü\">\n <C/>\n <D>\n  <E n=\"1\"/>\n </D>\n <F>a &lt; b</F>\n</A>\n"
         );
     }
 }

@@ -31,4 +31,5 @@ pub use segmenter::{Segmenter, not_packaged};
 pub(crate) use serve::Address;
 pub use serve::{MOUNT, Serve};
 pub use snapshot::{BitRate, Counters, Init, Part, Refusal, Segment, Snapshot, State, TrackWindow};
+pub use track::track_name;
 pub use window::{Store, Window, existing_window, window};

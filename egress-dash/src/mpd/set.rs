@@ -14,6 +14,8 @@ use crate::xml::Document;
 pub(super) struct Set<'a> {
     snapshot: &'a Snapshot,
     low_latency: bool,
+    /// The first of its kind, which plays unless somebody chooses.
+    is_main: bool,
     representations: Vec<Representation<'a>>,
 }
 
@@ -47,17 +49,26 @@ pub(super) fn sets<'a>(snapshot: &'a Snapshot, period: &Period, low_latency: boo
             |set: &&mut Set<'a>| is_video && set.codec() == Some(representation.track.codec);
         match sets.iter_mut().find(fitting) {
             Some(set) => set.representations.push(representation),
-            None => sets.push(Set {
-                snapshot,
-                low_latency,
-                representations: vec![representation],
-            }),
+            None => {
+                let kind = representation.track.kind();
+                let is_main = !sets.iter().any(|set| set.kind() == Some(kind));
+                sets.push(Set {
+                    snapshot,
+                    low_latency,
+                    is_main,
+                    representations: vec![representation],
+                });
+            }
         }
     }
     sets
 }
 
 impl Set<'_> {
+    fn kind(&self) -> Option<MediaKind> {
+        self.representations.first().map(|first| first.track.kind())
+    }
+
     fn codec(&self) -> Option<Codec> {
         self.representations.first().map(|first| first.track.codec)
     }
@@ -89,10 +100,13 @@ impl Set<'_> {
                     link.attribute("value", name(before));
                 });
             }
+            if let Some(label) = &track.label {
+                set.text_element("Label", label);
+            }
             self.write_reference(set, period);
             set.element("Role", |role| {
                 role.attribute("schemeIdUri", "urn:mpeg:dash:role:2011");
-                role.attribute("value", "main");
+                role.attribute("value", if self.is_main { "main" } else { "alternate" });
             });
             for representation in &self.representations {
                 representation.write(set, self, period);

@@ -62,6 +62,11 @@ impl Viewer {
         &self.periods
     }
 
+    /// The last manifest.
+    pub(super) fn manifest(&self) -> &MPD {
+        &self.last.as_ref().expect("there was none").1
+    }
+
     /// How many segments were promised before they were complete.
     pub(super) fn promised(&self) -> usize {
         self.promised.len()

@@ -15,6 +15,7 @@ use rillcast_media::flv::file::Reader;
 
 const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
+const COMMENTARY: TrackId = TrackId(2);
 const NANOS: i64 = 1_000_000_000;
 
 /// Stream time of the first frame.
@@ -63,6 +64,8 @@ pub(super) struct Scene {
     pub(super) gops: Vec<Gop>,
     /// Whether there is sound, and how many milliseconds it comes late.
     pub(super) audio: Option<u32>,
+    /// Whether there is sound of another kind beside it.
+    pub(super) commentary: bool,
     pub(super) video: bool,
     pub(super) window: Duration,
     /// By how many millionths the encoder's clock is slow: so much later comes what
@@ -177,15 +180,26 @@ impl Scene {
             if let Some(from) = sound {
                 let mut ticks = audio_track.timescale.from_nanos(from);
                 let mut time = from;
+                let tracks = [AUDIO, COMMENTARY];
+                let tracks = &tracks[..1 + usize::from(self.commentary)];
                 if index == 0 || gop.changed {
-                    let track = Arc::new(audio_track.clone());
-                    entries.push((arrival(time), Entry::Track(track)));
+                    for id in tracks {
+                        let mut track = audio_track.clone();
+                        track.id = *id;
+                        if *id == COMMENTARY {
+                            track.language = Some("en".to_owned());
+                            track.label = Some("The director & a guest".to_owned());
+                        }
+                        entries.push((arrival(time), Entry::Track(Arc::new(track))));
+                    }
                 }
                 while time < at {
-                    let mut made = frame(AUDIO, time, audio_track.timescale, 20);
-                    (made.dts, made.pts) = (ticks, ticks);
-                    let made = made.with_keyframe(true).with_duration(1_024);
-                    entries.push((arrival(time), Entry::Frame(made)));
+                    for id in tracks {
+                        let mut made = frame(*id, time, audio_track.timescale, 20);
+                        (made.dts, made.pts) = (ticks, ticks);
+                        let made = made.with_keyframe(true).with_duration(1_024);
+                        entries.push((arrival(time), Entry::Frame(made)));
+                    }
                     ticks += 1_024;
                     time = ticks * NANOS / rate;
                 }

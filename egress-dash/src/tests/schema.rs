@@ -1,6 +1,6 @@
 //! What the schema of ISO/IEC 23009-1 (annex B) asks of the elements that manifests
 //! are made of: which attributes of which type, which of them must be there, which
-//! children in which order. Elements that are never written are not in the table,
+//! children in which order, which hold text. Elements that are never written are not in the table,
 //! and are refused.
 
 use std::iter::Peekable;
@@ -125,6 +125,7 @@ const RULES: &[Rule] = &[
         children: &[
             ("AudioChannelConfiguration", Any),
             ("SupplementalProperty", Any),
+            ("Label", Any),
             ("ProducerReferenceTime", Any),
             ("Role", Any),
             ("SegmentTemplate", Maybe),
@@ -144,6 +145,11 @@ const RULES: &[Rule] = &[
     Rule {
         name: "Role",
         attributes: DESCRIPTOR,
+        children: &[],
+    },
+    Rule {
+        name: "Label",
+        attributes: &[("id", Uint, false), ("lang", Language, false)],
         children: &[],
     },
     Rule {
@@ -293,7 +299,8 @@ pub(super) fn check(text: &str) -> Result<(), String> {
 fn element<'t>(tags: &mut Peekable<impl Iterator<Item = &'t str>>) -> Result<&'t str, String> {
     let tag = tags.next().ok_or("an element is missing")?;
     let (inside, after) = tag.split_once('>').ok_or(format!("<{tag} has no end"))?;
-    if !after.trim().is_empty() {
+    let name = inside.split([' ', '/']).next().unwrap_or_default();
+    if !after.trim().is_empty() && name != "Label" {
         return Err(format!("text that does not belong here: {after}"));
     }
     let (inside, empty) = match inside.strip_suffix('/') {
@@ -381,7 +388,8 @@ const WHOLE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   <AdaptationSet id="1" contentType="audio" lang="de-CH" segmentAlignment="true">
    <AudioChannelConfiguration schemeIdUri="urn:c" value="2"/>
    <SupplementalProperty schemeIdUri="urn:d" value="p0"/>
-   <ProducerReferenceTime id="0" type="encoder" wallClockTime="2026-01-01T00:00:10Z" presentationTime="480000"/>
+   <Label>The director &amp; a guest</Label>
+   <ProducerReferenceTime id="0" inband="true" type="encoder" wallClockTime="2026-01-01T00:00:10Z" presentationTime="480000"/>
    <Role schemeIdUri="urn:e" value="main"/>
    <Representation id="a1" bandwidth="96000" codecs="mp4a.40.2" audioSamplingRate="48000">
     <SegmentTemplate timescale="48000" startNumber="1" media="$Number$.m4s">

@@ -31,6 +31,8 @@ pub(crate) struct Rendition {
     /// 0 if unknown.
     pub(crate) channels: u16,
     pub(crate) language: Option<String>,
+    /// What the publisher calls it.
+    pub(crate) label: Option<String>,
 }
 
 impl Rendition {
@@ -59,6 +61,7 @@ impl Rendition {
                 .or_else(|| video.and_then(|video| video.frame_rate)),
             channels: audio.map_or(0, |audio| audio.channels),
             language: track.track.language.clone(),
+            label: track.track.label.clone(),
         }
     }
 }
@@ -145,7 +148,9 @@ fn media(session: &str, id: &str, group: &[&Rendition]) -> Vec<AlternativeMedia>
     let mut names: Vec<String> = Vec::new();
     let of = |(index, track): (usize, &&Rendition)| {
         let language = track.language.clone().filter(|language| quotable(language));
-        let name = unique(language.as_deref().unwrap_or("Audio"), &names);
+        let label = track.label.as_deref().filter(|label| quotable(label));
+        let name = label.or(language.as_deref()).unwrap_or("Audio");
+        let name = unique(name, &names);
         names.push(name.clone());
         AlternativeMedia {
             media_type: AlternativeMediaType::Audio,
@@ -236,6 +241,7 @@ mod tests {
             frame_rate: FrameRate::new(30_000, 1_001),
             channels: 0,
             language: None,
+            label: None,
         }
     }
 
@@ -251,6 +257,7 @@ mod tests {
             frame_rate: None,
             channels: 2,
             language: language.map(str::to_owned),
+            label: None,
         }
     }
 
@@ -313,6 +320,18 @@ mod tests {
         assert_eq!(languages, [Some("de"), Some("de"), None, None]);
         let defaults: Vec<_> = media.iter().map(|media| media.default).collect();
         assert_eq!(defaults, [true, false, false, false]);
+    }
+
+    #[test]
+    fn what_the_publisher_calls_a_track_names_its_rendition() {
+        let mut commentary = audio("a2", Some("en"));
+        commentary.label = Some("Commentary".to_owned());
+        let mut broken = audio("a3", Some("en"));
+        broken.label = Some("a \"quoted\" one".to_owned());
+        let playlist = read(&[video("v0"), audio("a1", Some("en")), commentary, broken]);
+        let media = &playlist.alternatives;
+        let names: Vec<_> = media.iter().map(|media| media.name.as_str()).collect();
+        assert_eq!(names, ["en", "Commentary", "en 2"]);
     }
 
     #[test]

@@ -106,13 +106,12 @@ impl TrackCutter {
         now: Instant,
     ) -> Result<Self, fmp4::Error> {
         let kind = track.kind();
-        let letter = if kind == MediaKind::Video { 'v' } else { 'a' };
         let target = i64::try_from(rule.target).unwrap_or(i64::MAX);
         let mut cutter = Self {
             id: track.id,
             kind,
             clock,
-            name: format!("{letter}{}", track.id).into(),
+            name: track_name(&track).into(),
             part_target: track.timescale.to_duration(target),
             track: Arc::clone(&track),
             changed: None,
@@ -489,6 +488,16 @@ impl TrackCutter {
     pub(super) const fn is_longer(&self) -> bool {
         self.list.is_none()
     }
+}
+
+/// The name of a track in addresses: `v0`, `a1`.
+#[must_use]
+pub fn track_name(track: &Track) -> String {
+    let letter = match track.kind() {
+        MediaKind::Video => 'v',
+        _ => 'a',
+    };
+    format!("{letter}{}", track.id)
 }
 
 /// Pictures are presented so long after they are decoded at the very most.

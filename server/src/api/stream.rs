@@ -98,11 +98,15 @@ impl LinkInfo {
 #[derive(Serialize)]
 struct TrackInfo {
     id: u8,
+    /// Its name in addresses, as in `/cmaf/APP/NAME/SESSION/v0/`.
+    name: String,
     kind: &'static str,
     codec: String,
     codec_name: String,
     codec_string: Option<String>,
     language: Option<String>,
+    /// What the publisher calls it.
+    label: Option<String>,
     width: Option<u32>,
     height: Option<u32>,
     frame_rate: Option<f64>,
@@ -203,11 +207,13 @@ impl TrackInfo {
         let (video, audio) = (track.video(), track.audio());
         Self {
             id: track.id.0,
+            name: cmaf::track_name(track),
             kind: track.kind().name(),
             codec: track.codec.to_string(),
             codec_name: codec::name(track.codec),
             codec_string: Some(track.codec_string.clone()).filter(|text| !text.is_empty()),
             language: track.language.clone(),
+            label: track.label.clone(),
             width: video.map(|video| video.width).filter(|width| *width > 0),
             height: video.map(|video| video.height).filter(|height| *height > 0),
             frame_rate: video

@@ -81,8 +81,9 @@ async fn a_stream_is_shown_as_documented() {
         assert_eq!(stream[field], want, "{field}");
     }
     let video = json!({
-        "id": 0, "kind": "video", "codec": "avc1", "codec_name": "H.264",
-        "codec_string": "avc1.64001e", "language": null, "width": 640, "height": 360,
+        "id": 0, "name": "v0", "kind": "video", "codec": "avc1", "codec_name": "H.264",
+        "codec_string": "avc1.64001e", "language": null, "label": null, "width": 640,
+        "height": 360,
         "frame_rate": 30_000.0 / 1_001.0, "sample_rate": null, "channels": null,
         "not_packaged": null,
     });
