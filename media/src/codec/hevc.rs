@@ -8,6 +8,8 @@
 //! what counts; the others are carried along.
 
 mod config;
+#[cfg(test)]
+pub(crate) use config::captures;
 mod sps;
 mod unit;
 

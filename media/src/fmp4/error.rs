@@ -2,7 +2,7 @@
 
 use rillcast_core::Codec;
 
-use crate::codec::{aac, avc};
+use crate::codec::{aac, avc, hevc};
 
 /// Why an init segment or a fragment could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -14,9 +14,15 @@ pub enum Error {
     /// The track's H.264 configuration is not one.
     #[error("the track's H.264 configuration is unusable")]
     Avc(#[from] avc::Error),
+    /// The track's HEVC configuration is not one.
+    #[error("the track's HEVC configuration is unusable")]
+    Hevc(#[from] hevc::Error),
     /// The track's AAC configuration is not one.
     #[error("the track's AAC configuration is unusable")]
     Aac(#[from] aac::Error),
+    /// The track's configuration is not what its codec has in MP4.
+    #[error("the track's {0} configuration is unusable")]
+    Record(Codec, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// A box could not be encoded.
     #[error("the init segment cannot be encoded")]
     Encode(#[source] Box<dyn std::error::Error + Send + Sync>),

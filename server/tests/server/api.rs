@@ -147,17 +147,17 @@ async fn a_track_that_viewers_do_not_get_says_why() {
     let mut publisher = publish(&fixture, "live/cam");
     let surround = Track::new(
         TrackId(2),
-        Codec::new(*b"ac-3"),
+        Codec::new(*b".mp2"),
         Timescale::new(48_000).unwrap(),
-        MediaParams::Audio(AudioParams::new(48_000, 6)),
+        MediaParams::Audio(AudioParams::new(48_000, 2)),
     );
     publisher.publish_track(surround).unwrap();
     let tracks = &streams(&fixture).await["streams"][0]["tracks"];
     assert_eq!(tracks[1]["not_packaged"], json!(null));
-    assert_eq!(tracks[2]["codec_name"], "AC-3");
+    assert_eq!(tracks[2]["codec_name"], "MP2");
     assert_eq!(
         tracks[2]["not_packaged"],
-        "AC-3 is not packaged yet; send AAC for viewers to hear it"
+        "MP2 is not packaged; send AAC for viewers to hear it"
     );
 }
 

@@ -51,8 +51,8 @@ pub fn not_packaged(track: &Track) -> Option<String> {
     }
     let name = codec::name(track.codec);
     Some(match track.kind() {
-        MediaKind::Video => format!("{name} is not packaged yet; send H.264 for viewers to see it"),
-        MediaKind::Audio => format!("{name} is not packaged yet; send AAC for viewers to hear it"),
+        MediaKind::Video => format!("{name} is not packaged; send H.264 for viewers to see it"),
+        MediaKind::Audio => format!("{name} is not packaged; send AAC for viewers to hear it"),
         _ => format!("{name} is not packaged"),
     })
 }

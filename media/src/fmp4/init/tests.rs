@@ -1,11 +1,13 @@
 //! Init segments, read back by mp4-atom.
 
-use mp4_atom::{Any, Decode};
+use mp4_atom::{Any, Avc1, Colr, Decode, Mp4a};
 use rillcast_core::TrackId;
 
 use super::*;
 use crate::codec::avc::captures;
-use crate::codec::{HEVC, OPUS};
+use crate::codec::hevc::captures as hevc_captures;
+use crate::codec::mpeg_audio;
+use crate::codec::{self, AAC, AC3, AVC, EAC3, HEVC, MP3, OPUS, aac, avc, hevc, opus};
 
 fn read(track: &Track) -> (Ftyp, Moov) {
     let bytes = init(track).unwrap();
@@ -124,6 +126,66 @@ fn an_audio_track_has_its_rate_channels_and_configuration() {
     assert_eq!(moov.trak[0].mdia.mdhd.timescale, 96_000);
 }
 
+/// The configuration's box with what the codec's binding puts into it.
+#[test]
+fn the_configuration_is_the_record_of_the_track() {
+    let hevc = |record| {
+        let config = hevc::Config::parse(&captures::bytes(record)).unwrap();
+        config.track(TrackId(0))
+    };
+    let hevc = hevc_captures::ALL.map(|record| (hevc(record), b"hvcC"));
+    let opus = [0, 1, 2, 6, 8].map(|code| {
+        let config = opus::Config::of_channel_code(Some(code)).unwrap();
+        (config.track(TrackId(1)), b"dOps")
+    });
+    for (track, kind) in hevc.into_iter().chain(opus) {
+        let bytes = init(&track).unwrap();
+        let size = u32::try_from(track.config.len() + 8).unwrap();
+        let wanted = [&size.to_be_bytes()[..], kind, &track.config].concat();
+        let found = bytes.windows(wanted.len()).any(|window| window == wanted);
+        assert!(found, "{track:?}");
+        read(&track);
+    }
+}
+
+#[test]
+fn pictures_of_hevc_have_their_size_and_colours() {
+    let record = captures::bytes(hevc_captures::MAIN10_HDR);
+    let track = hevc::Config::parse(&record).unwrap().track(TrackId(0));
+    let (_, moov) = read(&track);
+    let entry = match &moov.trak[0].mdia.minf.stbl.stsd.codecs[..] {
+        [mp4_atom::Codec::Hvc1(entry)] => entry,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((entry.visual.width, entry.visual.height), (1_920, 1_080));
+    assert_eq!(
+        entry.colr,
+        Some(Colr::Nclx {
+            colour_primaries: 9,
+            transfer_characteristics: 16,
+            matrix_coefficients: 9,
+            full_range_flag: false,
+        })
+    );
+}
+
+#[test]
+fn layer_iii_is_told_by_its_object_type() {
+    for (header, rate, object_type) in [
+        ([0xff, 0xfb, 0x90, 0x44], 44_100, 0x6b),
+        ([0xff, 0xf3, 0x84, 0xc4], 24_000, 0x69),
+    ] {
+        let header = mpeg_audio::Header::parse(header).unwrap();
+        assert_eq!(header.sample_rate, rate);
+        let (_, moov) = read(&header.track(TrackId(1)));
+        let entry = mp4a(&moov);
+        let decoder = &entry.esds.es_desc.dec_config;
+        assert_eq!(decoder.object_type_indication, object_type);
+        assert!(decoder.dec_specific.is_none());
+        assert_eq!(entry.audio.channel_count, header.channels);
+    }
+}
+
 #[test]
 fn languages_are_three_letters() {
     for (tag, want) in [
@@ -153,12 +215,18 @@ fn equal_tracks_give_equal_bytes() {
 fn what_cannot_be_carried_is_typed() {
     let track = avc_track(captures::BASELINE);
     let with = |codec| Track::new(TrackId(0), codec, track.timescale, track.params);
-    for codec in [HEVC, OPUS] {
+    for codec in [codec::VVC, codec::MP2] {
         assert!(!can_carry(codec));
         let error = init(&with(codec)).unwrap_err();
         assert!(matches!(error, Error::Codec(refused) if refused == codec));
     }
-    assert!(can_carry(AVC) && can_carry(AAC));
+    for codec in [AVC, HEVC, AAC, OPUS, MP3, AC3, EAC3] {
+        assert!(can_carry(codec));
+    }
+    for codec in [OPUS, AC3, EAC3] {
+        assert!(matches!(init(&with(codec)), Err(Error::Record(refused, _)) if refused == codec));
+    }
+    assert!(matches!(init(&with(HEVC)), Err(Error::Hevc(_))));
     assert!(matches!(init(&with(AVC)), Err(Error::Avc(_))));
     assert!(matches!(init(&with(AAC)), Err(Error::Aac(_))));
 }
