@@ -218,7 +218,9 @@ impl Connection {
                 Event::Media(media) => {
                     if let Some(live) = &mut self.live {
                         live.to_bus.push(media, now)?;
-                        if let Some(complaint) = live.to_bus.complaint() {
+                        let complaints: Vec<_> =
+                            std::iter::from_fn(|| live.to_bus.complaint()).collect();
+                        for complaint in complaints {
                             self.complain(UNUSABLE, format_args!("{complaint}"));
                         }
                     }

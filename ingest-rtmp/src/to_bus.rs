@@ -1,5 +1,6 @@
 //! Where RTMP meets the bus: messages in, frames out through a [`Feed`].
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use rillcast_core::{CloseReason, Closed, MediaKind as TrackKind, Publisher};
@@ -15,10 +16,12 @@ pub(crate) struct ToBus {
     demuxer: flv::Demuxer,
     begun: Instant,
     counts: Counts,
-    /// Kinds of media of which it was said that they are not carried.
-    unsupported_said: Vec<TrackKind>,
+    /// Tracks of which it was said that they are left out.
+    left_out: Vec<(TrackKind, u8)>,
+    /// Whether a line was said of a message that is malformed.
+    has_complained: bool,
     /// What is worth a line in the log and was not taken yet.
-    complaint: Option<String>,
+    complaints: VecDeque<String>,
 }
 
 /// What a publish came to, for the log.
@@ -53,8 +56,9 @@ impl ToBus {
             demuxer: flv::Demuxer::new().with_script_limits(limits),
             begun: now,
             counts: Counts::default(),
-            unsupported_said: Vec::new(),
-            complaint: None,
+            left_out: Vec::new(),
+            has_complained: false,
+            complaints: VecDeque::new(),
         }
     }
 
@@ -75,7 +79,7 @@ impl ToBus {
             MediaKind::Audio => self.demuxer.audio(timestamp, body, received),
             MediaKind::Script => self.script(&body),
         };
-        match items {
+        let done = match items {
             Ok(items) => {
                 let mut used = false;
                 for item in items {
@@ -89,9 +93,15 @@ impl ToBus {
             }
             Err(error) => {
                 self.count_unused(size)?;
-                self.drop_message(&error)
+                self.counts.dropped += 1;
+                self.note(&error)
             }
+        };
+        // Of a message of several tracks, those that the others do not show.
+        for fault in self.demuxer.take_faults() {
+            self.note(&fault)?;
         }
+        done
     }
 
     /// Counts a message that gave no frame against the bitrate: for as much as
@@ -100,9 +110,9 @@ impl ToBus {
         self.feed.publisher_mut().count_unused(size.max(LEAST_COST))
     }
 
-    /// Takes what is worth a line in the log, if the last message was.
+    /// Takes what is worth a line in the log, until there is no more.
     pub(crate) fn complaint(&mut self) -> Option<String> {
-        self.complaint.take()
+        self.complaints.pop_front()
     }
 
     /// Waits until the publish is ended from outside; owns what it needs.
@@ -129,29 +139,46 @@ impl ToBus {
         Ok(items)
     }
 
-    fn drop_message(&mut self, error: &flv::Error) -> Result<(), Stop> {
-        let first = self.counts.dropped == 0;
-        self.counts.dropped += 1;
+    /// Looks at what is wrong with a message, or with a track's part of one.
+    fn note(&mut self, error: &flv::Error) -> Result<(), Stop> {
+        let left_out = match error {
+            flv::Error::TooManyTracks { kind, number } => Some((*kind, *number)),
+            _ => error
+                .unsupported()
+                .map(|unsupported| (unsupported.kind(), unsupported.number())),
+        };
         if let Some(unsupported) = error.unsupported() {
-            // Sound may be missing from a picture, but not the other way round.
-            if unsupported.kind() == TrackKind::Video {
+            // Sound may be missing from a picture, and one picture beside
+            // another, but there must be one. Before the first access unit it
+            // may be about to be described.
+            if unsupported.kind() == TrackKind::Video
+                && !unsupported.is_announcement()
+                && !self.demuxer.has(TrackKind::Video)
+            {
                 return Err(Stop::Unusable(unsupported.to_string()));
             }
-            if !self.unsupported_said.contains(&unsupported.kind()) {
-                self.unsupported_said.push(unsupported.kind());
-                self.complaint = Some(format!("{unsupported}: the stream goes on without it"));
+        }
+        if let Some(track) = left_out {
+            if self.left_out.len() < MAX_LINES && !self.left_out.contains(&track) {
+                self.left_out.push(track);
+                self.complain(format!("{error}: the stream goes on without it"));
             }
-        } else if first {
+        } else if !self.has_complained {
+            self.has_complained = true;
             let setting = match error {
                 flv::Error::Script(error) => setting_of(*error),
                 _ => None,
             };
             let setting = setting.map_or(String::new(), |setting| format!(" ({setting})"));
-            self.complaint = Some(format!(
+            self.complain(format!(
                 "a message is dropped, more of these are only counted: {error}{setting}"
             ));
         }
         Ok(())
+    }
+
+    fn complain(&mut self, line: String) {
+        self.complaints.push_back(line);
     }
 }
 
@@ -175,6 +202,9 @@ fn set_encoder(publisher: &mut Publisher, name: &str) {
 
 /// A message that gives no frame counts for so many bytes at least.
 const LEAST_COST: usize = 512;
+
+/// Lines about tracks that are left out: twice as many as tracks that are not.
+const MAX_LINES: usize = 4 * flv::MAX_TRACKS;
 
 /// How much of a publisher's name for itself is kept.
 const MAX_NAME: usize = 64;
@@ -230,11 +260,11 @@ mod tests {
     fn video_that_cannot_be_carried_ends_the_publish_and_sound_does_not() {
         let (mut to_bus, _handle) = to_bus();
         let now = Instant::now();
-        let mp3 = message(MediaKind::Audio, &[0x2F, 1, 2, 3]);
-        assert_eq!(to_bus.push(mp3.clone(), now), Ok(()));
+        let speex = message(MediaKind::Audio, &[0xB2, 1, 2, 3]);
+        assert_eq!(to_bus.push(speex.clone(), now), Ok(()));
         let complaint = to_bus.complaint().unwrap();
         assert!(complaint.contains("goes on without it"), "{complaint}");
-        assert_eq!(to_bus.push(mp3, now), Ok(()));
+        assert_eq!(to_bus.push(speex, now), Ok(()));
         assert_eq!(to_bus.complaint(), None);
         let vp6 = message(MediaKind::Video, &[0x14, 0, 0, 0, 0, 1]);
         let stop = to_bus.push(vp6, now).unwrap_err();
@@ -242,6 +272,64 @@ mod tests {
             matches!(&stop, Stop::Unusable(why) if why.contains("VP6")),
             "{stop:?}"
         );
+    }
+
+    #[test]
+    fn one_picture_is_enough() {
+        // VVC, then H.264 as a second track, before the first frames.
+        let (mut to_bus, handle) = to_bus();
+        let now = Instant::now();
+        let header = b"\x96\x00avc1\x01\x01\x42\xc0\x1e\xff\xe1\0\x19\x67\x42\xc0\x1e\xd9\0\
+            \xa0\x2f\xf9\x70\x11\0\0\x03\0\x01\0\0\x03\0\x32\x0f\x16\x2e\x48\x01\0\x05\x68\
+            \xcb\x83\xcb\x20";
+        let frame = &b"\xa1vvc1\0\0\0\x01"[..];
+        for (body, line) in [
+            (&b"\x90vvc1\x01"[..], true),
+            (header, false),
+            (frame, false),
+            (frame, false),
+        ] {
+            assert_eq!(to_bus.push(message(MediaKind::Video, body), now), Ok(()));
+            let complaint = to_bus.complaint();
+            assert_eq!(complaint.is_some(), line, "{complaint:?}");
+        }
+        assert_eq!(handle.tracks().len(), 1);
+        // Without any, the first frame ends it.
+        let (mut to_bus, _handle) = self::to_bus();
+        assert_eq!(
+            to_bus.push(message(MediaKind::Video, b"\x90vvc1\x01"), now),
+            Ok(())
+        );
+        let stop = to_bus.push(message(MediaKind::Video, frame), now);
+        assert!(
+            matches!(&stop, Err(Stop::Unusable(why)) if why.contains("H.266") && why.contains("H.264"))
+        );
+    }
+
+    #[test]
+    fn each_track_that_is_left_out_has_one_line() {
+        let (mut to_bus, handle) = to_bus();
+        let now = Instant::now();
+        let mixed = b"\x95\x20mp4a\0\0\0\x02\x12\x10spex\x01\0\0\x01\x08what\x02\0\0\x01\x07";
+        for round in 0..3 {
+            assert_eq!(to_bus.push(message(MediaKind::Audio, mixed), now), Ok(()));
+            let lines: Vec<_> = std::iter::from_fn(|| to_bus.complaint()).collect();
+            assert_eq!(lines.len(), if round == 0 { 2 } else { 0 }, "{lines:?}");
+        }
+        assert_eq!(handle.tracks().len(), 1);
+        // A thousand numbers are two hundred and fifty-six, and few lines.
+        let mut lines = 0;
+        for number in 0..=255 {
+            let body = [&b"\x95\x01spex"[..], &[number, 1]].concat();
+            let media = Media {
+                kind: MediaKind::Audio,
+                timestamp: 0,
+                body: body.into(),
+            };
+            assert_eq!(to_bus.push(media, now), Ok(()));
+            lines += std::iter::from_fn(|| to_bus.complaint()).count();
+        }
+        assert!((10..=MAX_LINES).contains(&lines), "{lines}");
     }
 
     #[tokio::test]

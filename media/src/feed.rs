@@ -106,6 +106,7 @@ mod tests {
             dts: stamp,
             cts: 40,
             clock: SourceClock::RTMP_MILLIS,
+            nanos: 0,
             duration: 0,
             keyframe: stamp == 0,
             payload: Bytes::from_static(b"picture"),

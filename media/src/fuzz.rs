@@ -27,7 +27,7 @@ use bytes::Bytes;
 use rillcast_core::TrackId;
 
 use crate::codec::{aac, avc};
-use crate::flv::{Demuxer, amf0, file};
+use crate::flv::{Demuxer, MAX_TRACKS, amf0, file};
 use crate::{SourceItem, codec, fmp4};
 
 pub use framers::{ac3, adts, latm, mpeg_audio, opus};
@@ -162,11 +162,13 @@ fn check_items(items: &[SourceItem]) {
     for item in items {
         match item {
             SourceItem::Track(track) => {
-                assert!(fmp4::init(track).is_ok());
+                assert!(!fmp4::can_carry(track.codec) || fmp4::init(track).is_ok());
                 assert!(!track.codec_string.is_empty());
             }
             SourceItem::Frame(frame) => assert!(!frame.payload.is_empty()),
-            SourceItem::Announce(kinds) => assert!(!kinds.is_empty() && kinds.len() <= 2),
+            SourceItem::Announce(kinds) => {
+                assert!(!kinds.is_empty() && kinds.len() <= 2 * MAX_TRACKS);
+            }
         }
     }
 }

@@ -35,6 +35,10 @@ pub struct SourceFrame {
     pub cts: i32,
     /// The clock that `dts` and `cts` count in.
     pub clock: SourceClock,
+    /// What stands between two ticks of the clock: nanoseconds, less than one
+    /// tick of them, by which both times are later. 0 where the source does
+    /// not say it.
+    pub nanos: u32,
     /// Duration in the **track's** timescale (1024 for AAC-LC); 0 if unknown.
     pub duration: u32,
     /// Whether decoding can start here, as the bitstream says.
@@ -97,6 +101,7 @@ impl fmt::Debug for SourceFrame {
             .field("track", &self.track.0)
             .field("dts", &self.dts)
             .field("cts", &self.cts)
+            .field("nanos", &self.nanos)
             .field("clock", &self.clock.timescale)
             .field("duration", &self.duration)
             .field("keyframe", &self.keyframe)

@@ -379,7 +379,8 @@ impl Timeline {
         let by_samples = self.by_samples(index, &frame);
         let floor = self.begin.floor;
         let track = self.tracks.get_mut(index)?;
-        let stamp = track.timescale.from_nanos(placed.time);
+        let time = placed.time.saturating_add(i64::from(frame.nanos));
+        let stamp = track.timescale.from_nanos(time);
         let duration = i64::from(frame.duration);
         let dts = if by_samples {
             let tolerance = track.timescale.from_duration(samples::TOLERANCE);

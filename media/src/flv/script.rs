@@ -1,10 +1,13 @@
 //! Script data: what `onMetaData` says of a stream (section E.5), and what
 //! FFmpeg, OBS and others make of it.
 
+use std::collections::BTreeMap;
+use std::iter::repeat_n;
+
 use rillcast_core::{Codec, MediaKind};
 
 use super::amf0::{self, Object, Value};
-use super::{Error, tag};
+use super::{Error, MAX_TRACKS, tag};
 use crate::codec;
 
 /// What a publisher says of itself in `onMetaData`. None of it is trusted for
@@ -35,6 +38,23 @@ pub struct Metadata {
     pub language: Option<String>,
     /// The program that publishes.
     pub encoder: Option<String>,
+    /// What is said of single video tracks, by number (enhanced RTMP).
+    pub video_tracks: BTreeMap<u8, TrackInfo>,
+    /// What is said of single audio tracks, by number.
+    pub audio_tracks: BTreeMap<u8, TrackInfo>,
+}
+
+/// What a publisher says of one track, in `videoTrackIdInfoMap` and
+/// `audioTrackIdInfoMap` of enhanced RTMP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrackInfo {
+    /// The language, as BCP 47 writes it.
+    pub language: Option<String>,
+    /// What the publisher calls the track.
+    pub title: Option<String>,
+    /// Channels of sound.
+    pub channels: Option<u16>,
 }
 
 impl Metadata {
@@ -62,9 +82,25 @@ impl Metadata {
     /// The kinds of media that will come, video before audio.
     #[must_use]
     pub fn announced(&self) -> Vec<MediaKind> {
-        let video = self.has_video.unwrap_or(false).then_some(MediaKind::Video);
-        let audio = self.has_audio.unwrap_or(false).then_some(MediaKind::Audio);
-        video.into_iter().chain(audio).collect()
+        // The track without a number need not be in the list.
+        let count = |said: Option<bool>, listed: &BTreeMap<u8, TrackInfo>| match said {
+            Some(true) => listed.len().clamp(1, MAX_TRACKS),
+            _ => 0,
+        };
+        let video = count(self.has_video, &self.video_tracks);
+        let audio = count(self.has_audio, &self.audio_tracks);
+        let video = repeat_n(MediaKind::Video, video);
+        video.chain(repeat_n(MediaKind::Audio, audio)).collect()
+    }
+
+    /// What is said of a track, if it is in the list of its kind.
+    #[must_use]
+    pub fn track(&self, kind: MediaKind, number: u8) -> Option<&TrackInfo> {
+        match kind {
+            MediaKind::Video => self.video_tracks.get(&number),
+            MediaKind::Audio => self.audio_tracks.get(&number),
+            _ => None,
+        }
     }
 
     fn read(properties: &Object) -> Self {
@@ -86,15 +122,28 @@ impl Metadata {
                 .map(shortened)
                 .filter(|text| !text.is_empty())
         };
+        let tracks = |key| {
+            get(key)
+                .and_then(Value::as_object)
+                .map(track_infos)
+                .unwrap_or_default()
+        };
+        let (video_tracks, audio_tracks) =
+            (tracks("videoTrackIdInfoMap"), tracks("audioTrackIdInfoMap"));
         let said = |key| get(key).and_then(Value::as_bool);
         let video_codec = get("videocodecid").and_then(|id| codec_name(id, tag::video_codec_name));
         let audio_codec = get("audiocodecid").and_then(|id| codec_name(id, tag::audio_format_name));
         let (width, height) = (size("width"), size("height"));
         Self {
-            has_video: concluded(said("hasVideo"), video_codec.is_some() || width.is_some()),
+            has_video: concluded(
+                said("hasVideo"),
+                video_codec.is_some() || width.is_some() || !video_tracks.is_empty(),
+            ),
             has_audio: concluded(
                 said("hasAudio"),
-                audio_codec.is_some() || number("audiosamplerate").is_some(),
+                audio_codec.is_some()
+                    || number("audiosamplerate").is_some()
+                    || !audio_tracks.is_empty(),
             ),
             width,
             height,
@@ -109,8 +158,31 @@ impl Metadata {
                 .or_else(|| text("language"))
                 .filter(|tag| is_language(tag)),
             encoder: text("encoder").or_else(|| text("videoencoder")),
+            video_tracks,
+            audio_tracks,
         }
     }
+}
+
+/// The tracks of a list, whose keys are their numbers in decimal digits.
+fn track_infos(list: &Object) -> BTreeMap<u8, TrackInfo> {
+    let tracks = list.iter().filter_map(|(number, value)| {
+        let (number, track) = (number.parse().ok()?, value.as_object()?);
+        let text = |key| track.get(key).and_then(Value::as_str).map(shortened);
+        let channels = track.get("channels").and_then(Value::as_f64);
+        let channels = channels.and_then(|count| whole(count, MAX_CHANNELS));
+        let info = TrackInfo {
+            language: text("language").filter(|tag| is_language(tag)),
+            title: text("title")
+                .or_else(|| text("name"))
+                .filter(|title| !title.is_empty()),
+            channels: channels
+                .and_then(|count| u16::try_from(count).ok())
+                .filter(|count| *count > 0),
+        };
+        Some((number, info))
+    });
+    tracks.take(MAX_TRACKS).collect()
 }
 
 /// What was said, or else what follows if there are signs of it. Without
@@ -171,6 +243,8 @@ fn shortened(text: &str) -> String {
 
 /// The longest text kept, in characters: it goes to logs and pages.
 const MAX_TEXT: usize = 100;
+/// What enhanced RTMP can count.
+const MAX_CHANNELS: u64 = 255;
 /// Above this, in bits per second, a stated rate is taken for nonsense.
 const MAX_BITRATE: u64 = 10_000_000_000;
 

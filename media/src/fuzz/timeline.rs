@@ -58,6 +58,7 @@ fn clean(from: &mut Reader<'_>) {
             dts: i64::try_from((origin + at) & mask).unwrap(),
             cts: 0,
             clock: SourceClock::RTMP_MILLIS,
+            nanos: 0,
             duration,
             keyframe: true,
             payload: Bytes::from_static(b"x"),
@@ -163,6 +164,7 @@ fn wild(from: &mut Reader<'_>) {
                         _ => from.u32().cast_signed(),
                     },
                     clock,
+                    nanos: 0,
                     duration: match flags >> 3 & 7 {
                         0..=3 => SAMPLES,
                         4..=5 => 0,

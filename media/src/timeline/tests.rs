@@ -115,6 +115,7 @@ fn run_on(
             dts: wire(sent.stamp),
             cts: sent.cts,
             clock: MS,
+            nanos: 0,
             duration: if sent.track == AUDIO { 1_024 } else { 0 },
             keyframe: sent.track == AUDIO,
             payload: Bytes::from_static(b"x"),
@@ -227,6 +228,7 @@ fn the_33_bits_of_mpeg_wrap_too() {
             dts: ((1 << 33) - 90_000 + n * 3_600).rem_euclid(1 << 33),
             cts: 3_600,
             clock: SourceClock::MPEG,
+            nanos: 0,
             duration: 0,
             keyframe: true,
             payload: Bytes::new(),
@@ -647,6 +649,7 @@ fn a_change_of_sample_rate_goes_on_in_time() {
                 dts: millis(stamp),
                 cts: 0,
                 clock: MS,
+                nanos: 0,
                 duration: 1_024,
                 keyframe: true,
                 payload: Bytes::new(),
@@ -692,6 +695,7 @@ proptest! {
                 dts: stamp.rem_euclid(1 << 32),
                 cts,
                 clock: if wild % 7 == 0 { SourceClock::MPEG } else { MS },
+                nanos: 0,
                 duration: duration * 1_024,
                 keyframe: true,
                 payload: Bytes::new(),
@@ -705,4 +709,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_stands_between_two_milliseconds_is_kept() {
+    let mut timeline = Timeline::new();
+    let start = Instant::now();
+    for track in tracks(48_000) {
+        timeline.track(&track);
+    }
+    // Sixty pictures a second: whole milliseconds, and what is missing to them.
+    let mut times = Vec::new();
+    for picture in 0..7_u32 {
+        let nanos = picture * 50_000_000 / 3;
+        let timed = timeline.push(SourceFrame {
+            track: VIDEO,
+            dts: i64::from(nanos / 1_000_000),
+            cts: 0,
+            clock: MS,
+            nanos: nanos % 1_000_000,
+            duration: 0,
+            keyframe: picture == 0,
+            payload: Bytes::from_static(b"x"),
+            received: start + Duration::from_nanos(nanos.into()),
+        });
+        let frame = timed.frame.unwrap();
+        assert_eq!(frame.pts, frame.dts);
+        times.push(frame.dts);
+    }
+    let steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(steps, [1_500; 6]);
+    assert_eq!(timeline.repairs().total(), 0);
 }

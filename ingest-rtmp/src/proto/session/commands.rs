@@ -7,6 +7,8 @@
 
 use std::time::Instant;
 
+use rillcast_core::Codec;
+use rillcast_media::flv;
 use rillcast_media::flv::amf0::{Object, Value};
 
 use super::{CHUNK_SIZE, Event, Phase, Publish, PublishRequest, Refused, Session, WINDOW};
@@ -190,26 +192,24 @@ impl Session {
 
 /// Answers a client that speaks Enhanced RTMP with what can be taken in.
 fn enhanced(properties: &mut Object) {
-    let names = |list: &[&'static str]| list.iter().map(|name| Value::from(*name)).collect();
-    let map = |list: &[&'static str]| {
-        list.iter()
-            .fold(Object::new(), |map, name| map.with(*name, CAN_FORWARD))
+    let all = [flv::VIDEO_CODECS, flv::AUDIO_CODECS].concat();
+    let names = all.iter().map(|codec| codec.to_string().into()).collect();
+    let map = |list: &[Codec]| {
+        list.iter().fold(Object::new(), |map, codec| {
+            map.with(codec.to_string(), CAN_FORWARD)
+        })
     };
-    let all = [VIDEO_CODECS, AUDIO_CODECS].concat();
-    properties.push("fourCcList", Value::StrictArray(names(&all)));
-    properties.push("videoFourCcInfoMap", map(VIDEO_CODECS));
-    properties.push("audioFourCcInfoMap", map(AUDIO_CODECS));
+    properties.push("fourCcList", Value::StrictArray(names));
+    properties.push("videoFourCcInfoMap", map(flv::VIDEO_CODECS));
+    properties.push("audioFourCcInfoMap", map(flv::AUDIO_CODECS));
     properties.push("capsEx", CAPS_EX);
 }
 
-/// The codecs that the FLV demuxer takes in, by their four-character codes.
-const VIDEO_CODECS: &[&str] = &["avc1"];
-const AUDIO_CODECS: &[&str] = &["mp4a"];
 /// FourCcInfoMask of Enhanced RTMP v2: neither decoded nor encoded here.
 const CAN_FORWARD: f64 = 4.0;
-/// CapsExMask of Enhanced RTMP v2: ModEx packets are read. No reconnect
-/// request is sent, several tracks and nanoseconds are not carried.
-const CAPS_EX: f64 = 4.0;
+/// CapsExMask of Enhanced RTMP v2: several tracks, ModEx packets, and the
+/// nanoseconds in them. No request to reconnect is sent.
+const CAPS_EX: f64 = (2 | 4 | 8) as f64;
 
 /// Clients look for "FMS/" and a version of at least 3 before they trust a
 /// server with H.264.
@@ -223,8 +223,6 @@ const MAX_SHOWN: usize = 64;
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
-
-    use rillcast_media::flv;
 
     use super::*;
 
@@ -243,17 +241,18 @@ mod tests {
             };
             items.map_or_else(|error| error.unsupported().is_none(), |_| true)
         };
+        let four = |code: &str| Codec::new(code.as_bytes().try_into().unwrap());
         for code in ["avc1", "hvc1", "vvc1", "av01", "vp08", "vp09"] {
             assert_eq!(
                 carried(0x90, code, true),
-                VIDEO_CODECS.contains(&code),
+                flv::VIDEO_CODECS.contains(&four(code)),
                 "{code}"
             );
         }
         for code in ["mp4a", "Opus", "fLaC", ".mp3", "ac-3", "ec-3"] {
             assert_eq!(
                 carried(0x90, code, false),
-                AUDIO_CODECS.contains(&code),
+                flv::AUDIO_CODECS.contains(&four(code)),
                 "{code}"
             );
         }

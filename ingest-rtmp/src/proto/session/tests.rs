@@ -219,16 +219,22 @@ fn an_enhanced_client_learns_what_can_be_taken_in() {
         Object::new()
             .with("capsEx", 15.0)
             .with("videoFourCcInfoMap", Object::new().with("*", 4.0)),
+        Object::new().with("fourCcList", Value::StrictArray(vec!["*".into()])),
     ] {
         let pair = Pair::connected(asked.with("app", "live"));
         let properties = pair.answer(1.0).unwrap().object();
-        let list = Value::StrictArray(vec!["avc1".into(), "mp4a".into()]);
+        let (video, audio) = (["avc1", "hvc1"], ["mp4a", ".mp3"]);
+        let list = video.iter().chain(&audio).map(|code| (*code).into());
+        let list = Value::StrictArray(list.collect());
         assert_eq!(properties.get("fourCcList"), Some(&list));
-        let can_forward = |code| Value::from(Object::new().with(code, 4.0));
+        let can_forward = |codes: &[&'static str]| {
+            let map = Object::new();
+            Value::from(codes.iter().fold(map, |map, code| map.with(*code, 4.0)))
+        };
         let get = |name| properties.get(name).cloned();
-        assert_eq!(get("videoFourCcInfoMap"), Some(can_forward("avc1")));
-        assert_eq!(get("audioFourCcInfoMap"), Some(can_forward("mp4a")));
-        assert_eq!(get("capsEx"), Some(4.0.into()));
+        assert_eq!(get("videoFourCcInfoMap"), Some(can_forward(&video)));
+        assert_eq!(get("audioFourCcInfoMap"), Some(can_forward(&audio)));
+        assert_eq!(get("capsEx"), Some(14.0.into()));
     }
 }
 

@@ -46,6 +46,7 @@ fn feed_pictures(feed: &mut Feed, start: Instant, pictures: Range<u32>, payload:
             dts: i64::from(n) * 40,
             cts: 0,
             clock: SourceClock::RTMP_MILLIS,
+            nanos: 0,
             duration: 0,
             keyframe: n % 25 == 0,
             payload: payload.clone(),

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use rillcast_core::TrackId;
 
 use super::super::amf0::{Object, Value, encode};
+use super::super::{AUDIO, VIDEO};
 use super::*;
-use crate::codec::avc::captures;
+use crate::codec::avc::{self, captures};
+use crate::codec::hevc::{self, captures as hevc_captures};
 
 fn now() -> Instant {
     Instant::now()
@@ -277,6 +279,279 @@ fn tags_of_other_kinds_give_nothing() {
     assert_eq!((VIDEO, AUDIO), (TrackId(0), TrackId(1)));
 }
 
+fn audio(demuxer: &mut Demuxer, body: &[u8]) -> Vec<SourceItem> {
+    let body = Bytes::copy_from_slice(body);
+    demuxer.audio(1_000, body, now()).unwrap()
+}
+
+/// A body with a four-character code: the packet type, track, and the rest.
+fn body(packet: u8, code: &[u8; 4], number: u8, rest: &[u8]) -> Bytes {
+    match number {
+        0 => [&[0x90 | packet], &code[..], rest].concat().into(),
+        _ => [&[0x96, packet], &code[..], &[number], rest]
+            .concat()
+            .into(),
+    }
+}
+
+#[test]
+fn hevc_comes_in_three_forms() {
+    let record = captures::bytes(hevc_captures::ALL[0]);
+    let sets = hevc::Config::parse(&record).unwrap();
+    let idr = [0x26, 1, 0xaf, 8, 7, 6];
+    let unit = [&[0, 0, 0, 6][..], &idr].concat();
+    for (start, frame, cts) in [
+        // As encoders in China and old forks of OBS send it.
+        (
+            [&[0x1c, 0, 0, 0, 0][..], &record].concat(),
+            [&[0x1c, 1, 0, 0, 40][..], &unit].concat(),
+            40,
+        ),
+        (
+            body(0, b"hvc1", 0, &record).to_vec(),
+            body(1, b"hvc1", 0, &[&[0, 0, 80][..], &unit].concat()).to_vec(),
+            80,
+        ),
+        (
+            body(0, b"hvc1", 0, &record).to_vec(),
+            body(3, b"hvc1", 0, &unit).to_vec(),
+            0,
+        ),
+    ] {
+        let mut demuxer = Demuxer::new();
+        let items = video(&mut demuxer, start.clone().into());
+        assert_eq!(tracks(&items)[0].codec_string, sets.codec_string());
+        assert!(video(&mut demuxer, start.into()).is_empty());
+        let items = video(&mut demuxer, frame.into());
+        let frame = frames(&items)[0];
+        assert_eq!((frame.cts, frame.keyframe), (cts, true));
+        assert_eq!(frame.payload, unit);
+    }
+}
+
+#[test]
+fn a_track_may_change_its_codec_and_back() {
+    let hevc = body(0, b"hvc1", 0, &captures::bytes(hevc_captures::ALL[0]));
+    let avc = sequence_header(captures::HIGH_1080);
+    let mut demuxer = Demuxer::new();
+    for (header, codec) in [(&avc, "avc1"), (&hevc, "hvc1"), (&avc, "avc1")] {
+        let items = video(&mut demuxer, header.clone());
+        assert!(tracks(&items)[0].codec_string.starts_with(codec));
+        assert!(video(&mut demuxer, header.clone()).is_empty());
+    }
+    // A frame of the codec that is no longer configured.
+    let late = demuxer.video(0, body(3, b"hvc1", 0, &[0, 0, 0, 2, 0x26, 1]), now());
+    assert_eq!(late.unwrap_err(), Error::NoConfiguration(MediaKind::Video));
+}
+
+#[test]
+fn tracks_have_ids_of_their_own_that_depend_on_nothing() {
+    let record = captures::bytes(captures::HIGH_1080);
+    let mut demuxer = Demuxer::new();
+    for (number, id) in [(5, 10), (0, 0), (1, 2)] {
+        let items = video(&mut demuxer, body(0, b"avc1", number, &record));
+        assert_eq!(tracks(&items)[0].id, TrackId(id));
+    }
+    for (number, id) in [(3, 7), (1, 3)] {
+        let items = audio(
+            &mut demuxer,
+            &[0x95, 0, b'm', b'p', b'4', b'a', number, 0x12, 0x10],
+        );
+        assert_eq!(tracks(&items)[0].id, TrackId(id));
+    }
+    let items = audio(&mut demuxer, &[0xaf, 0, 0x12, 0x10]);
+    assert_eq!(tracks(&items)[0].id, AUDIO);
+    // Number 0 is the track of messages without a number.
+    assert!(audio(&mut demuxer, b"\x95\0mp4a\0\x12\x10").is_empty());
+    let items = audio(
+        &mut demuxer,
+        b"\x95\x11mp4a\0\0\0\x01\x09\x03\0\0\x02\x08\x07",
+    );
+    let heard: Vec<_> = frames(&items)
+        .iter()
+        .map(|frame| (frame.track.0, frame.payload.clone()))
+        .collect();
+    assert_eq!(heard, [(1, vec![9].into()), (7, vec![8, 7].into())]);
+}
+
+#[test]
+fn a_stream_has_no_more_tracks_than_it_may() {
+    let record = captures::bytes(captures::BASELINE);
+    let mut demuxer = Demuxer::new();
+    let mut described = 0;
+    for number in 0..=255 {
+        match demuxer.video(0, body(0, b"avc1", number, &record), now()) {
+            Ok(items) => described += tracks(&items).len(),
+            Err(error) => {
+                let kind = MediaKind::Video;
+                assert_eq!(error, Error::TooManyTracks { kind, number });
+                assert!(!error.is_malformed());
+            }
+        }
+    }
+    assert_eq!(described, MAX_TRACKS);
+    // Those that have a place keep it, and sound has its own.
+    assert_eq!(
+        video(&mut demuxer, body(3, b"avc1", 3, &access_unit(&[IDR])[5..])).len(),
+        1
+    );
+    assert_eq!(audio(&mut demuxer, &[0xaf, 0, 0x12, 0x10]).len(), 1);
+    // Numbers that have no id.
+    let mut demuxer = Demuxer::new();
+    assert!(
+        demuxer
+            .video(0, body(0, b"avc1", 128, &record), now())
+            .is_err()
+    );
+    assert_eq!(video(&mut demuxer, body(0, b"avc1", 127, &record)).len(), 1);
+}
+
+#[test]
+fn faults_of_some_tracks_are_told_beside_what_others_gave() {
+    let mut demuxer = Demuxer::new();
+    audio(&mut demuxer, &[0xaf, 0, 0x12, 0x10]);
+    let mixed = b"\x95\x21mp4a\0\0\0\x01\x09spex\x01\0\0\x01\x08mp4a\x02\0\0\x01\x07";
+    let items = audio(&mut demuxer, mixed);
+    assert_eq!(frames(&items).len(), 1);
+    let faults = demuxer.take_faults();
+    let unsupported = faults[0].unsupported().unwrap();
+    assert_eq!(
+        (unsupported.kind(), unsupported.number()),
+        (MediaKind::Audio, 1)
+    );
+    assert_eq!(faults[1..], [Error::NoConfiguration(MediaKind::Audio)]);
+    assert!(demuxer.take_faults().is_empty());
+    // Where none gives anything, the first fault is the body's.
+    let mut demuxer = Demuxer::new();
+    let body = Bytes::from_static(mixed);
+    let error = demuxer.audio(0, body, now()).unwrap_err();
+    assert_eq!(error, Error::NoConfiguration(MediaKind::Audio));
+    assert_eq!(demuxer.take_faults().len(), 2);
+}
+
+#[test]
+fn codecs_that_are_not_carried_are_named_with_those_that_are() {
+    for (kind, body, sentence, announced) in [
+        (
+            MediaKind::Video,
+            &b"\x90vvc1\x01"[..],
+            "video in H.266 is not carried: send H.264",
+            true,
+        ),
+        (
+            MediaKind::Video,
+            b"\x93vp08\x01",
+            "video in VP8 is not carried: send H.264",
+            false,
+        ),
+        (
+            MediaKind::Video,
+            b"\x96\x03xyzw\x02\x01",
+            "video track 2 in xyzw is not carried: send H.264",
+            false,
+        ),
+        (
+            MediaKind::Audio,
+            b"\xb2\x01",
+            "audio in Speex is not carried: send AAC",
+            false,
+        ),
+    ] {
+        let mut demuxer = Demuxer::new();
+        let body = Bytes::from_static(body);
+        let error = match kind {
+            MediaKind::Video => demuxer.video(0, body, now()),
+            _ => demuxer.audio(0, body, now()),
+        };
+        let error = error.unwrap_err();
+        let unsupported = error.unsupported().unwrap();
+        assert_eq!(unsupported.is_announcement(), announced, "{sentence}");
+        assert_eq!(unsupported.kind(), kind);
+        assert!(!error.is_malformed() && !demuxer.has(kind));
+        let said = error.to_string();
+        assert!(said.starts_with(sentence), "{said}");
+    }
+}
+
+#[test]
+fn mp3_says_in_its_frames_what_it_is() {
+    // 32 kbit/s at 44.1 kHz in mono: 104 bytes; then at 22.05 kHz, MPEG-2.
+    let first = [&[0xff, 0xfb, 0x10, 0xc4][..], &[1; 100]].concat();
+    let second = [&[0xff, 0xf3, 0x40, 0xc4][..], &[2; 100]].concat();
+    let mut demuxer = Demuxer::new();
+    let two = [&[0x2f][..], &first, &first].concat();
+    let items = audio(&mut demuxer, &two);
+    let track = tracks(&items)[0];
+    assert_eq!(
+        (track.id, track.codec_string.as_str()),
+        (AUDIO, "mp4a.40.34")
+    );
+    assert_eq!(track.timescale.hz(), 44_100);
+    // The second one follows the first: 1,152 samples on.
+    let times: Vec<_> = frames(&items)
+        .iter()
+        .map(|frame| (frame.dts, frame.nanos, frame.duration, frame.payload.len()))
+        .collect();
+    assert_eq!(
+        times,
+        [(1_000, 0, 1_152, 104), (1_026, 122_449, 1_152, 104)]
+    );
+    assert_eq!(tracks(&audio(&mut demuxer, &two)).len(), 0);
+    let other = audio(&mut demuxer, &[b"\x91.mp3", &second[..]].concat());
+    assert_eq!(tracks(&other)[0].timescale.hz(), 22_050);
+    let broken = demuxer.audio(0, Bytes::from_static(b"\x2f\x01\x02\x03\x04"), now());
+    assert_eq!(broken.unwrap_err(), Error::NoHeader(crate::codec::MP3));
+    // A frame that is cut short.
+    assert!(demuxer.audio(0, two[..100].to_vec().into(), now()).is_err());
+}
+
+#[test]
+fn nanoseconds_come_with_the_frame() {
+    let mut demuxer = Demuxer::new();
+    video(&mut demuxer, sequence_header(captures::HIGH_1080));
+    let body = [b"\xa7\x02\x07\xa1\x20\x03avc1", &access_unit(&[IDR])[5..]].concat();
+    let items = video(&mut demuxer, body.into());
+    let frame = frames(&items)[0];
+    assert_eq!((frame.dts, frame.nanos, frame.cts), (1_000, 500_000, 0));
+}
+
+#[test]
+fn languages_and_names_of_tracks_are_those_of_their_lists() {
+    let mut demuxer = Demuxer::new();
+    let mut body = Vec::new();
+    encode(&"onMetaData".into(), &mut body);
+    let list = Object::new()
+        .with(
+            "1",
+            Object::new()
+                .with("language", "de")
+                .with("title", "Kommentar"),
+        )
+        .with("2", Object::new().with("channels", 6.0));
+    let properties = Object::new()
+        .with("audiolanguage", "en")
+        .with("audioTrackIdInfoMap", list);
+    encode(&Value::EcmaArray(properties), &mut body);
+    let items = demuxer.script(&body).unwrap();
+    assert!(matches!(
+        &items[..],
+        [SourceItem::Announce(kinds)] if kinds[..] == [MediaKind::Audio; 2]
+    ));
+    for (number, language, label) in [
+        (0, Some("en"), None),
+        (1, Some("de"), Some("Kommentar")),
+        (2, None, None),
+    ] {
+        let items = audio(
+            &mut demuxer,
+            &[0x95, 0, b'm', b'p', b'4', b'a', number, 0x12, 0x10],
+        );
+        let track = tracks(&items)[0];
+        assert_eq!(track.language.as_deref(), language);
+        assert_eq!(track.label.as_deref(), label);
+    }
+}
+
 /// Bodies that are nearly right, so that mutations reach deep.
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let template = prop_oneof![
@@ -291,6 +566,28 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
         }),
         Just((1, vec![0xaf, 0, 0x13, 0x08, 0x56, 0xe5, 0x9d, 0x48, 0x80])),
         Just((1, vec![0xaf, 1, 1, 2, 3])),
+        Just((
+            0,
+            body(0, b"hvc1", 0, &captures::bytes(hevc_captures::ALL[0])).to_vec()
+        )),
+        Just((
+            0,
+            body(3, b"hvc1", 0, &[0, 0, 0, 6, 0x26, 1, 0xaf, 8, 7, 6]).to_vec()
+        )),
+        Just((0, body(3, b"avc1", 2, &access_unit(&[IDR])[5..]).to_vec())),
+        Just((
+            0,
+            b"\x96\x13avc1\0\0\0\x05\0\0\0\x01\x65\x01\0\0\x01\x08".to_vec()
+        )),
+        Just((0, b"\xa7\x02\0\0\x01\x03avc1\0\0\0\x01\x65".to_vec())),
+        Just((
+            1,
+            b"\x95\x20mp4a\0\0\0\x02\x12\x10mp4a\x01\0\0\x02\x12\x10".to_vec()
+        )),
+        Just((
+            1,
+            b"\x95\x21mp4a\0\0\0\x01\x09mp4a\x01\0\0\x02\x08\x07".to_vec()
+        )),
         prop::collection::vec(any::<u8>(), 0..30).prop_map(|bytes| (2, bytes)),
     ];
     let change = (any::<prop::sample::Index>(), any::<u8>());
