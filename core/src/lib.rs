@@ -55,7 +55,9 @@ pub use registry::{
 pub use settings::{Origin, Section, Settings, SettingsError};
 pub use threads::{Placement, Threads};
 pub use time::{Timescale, rescale};
-pub use track::{AudioParams, Codec, FrameRate, MediaKind, MediaParams, Track, VideoParams};
+pub use track::{
+    AudioParams, Codec, Colour, DynamicRange, FrameRate, MediaKind, MediaParams, Track, VideoParams,
+};
 pub use units::{BitRate, ByteSize, HumanDuration, UnitError};
 pub use viewers::Viewers;
 pub use watched::Watched;

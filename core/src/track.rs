@@ -94,6 +94,57 @@ impl FrameRate {
     }
 }
 
+/// How colours are meant: code points of ISO/IEC 23091-2, which players must be
+/// told before they show a picture. 2 is "unspecified" in all three tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Colour {
+    /// `colour_primaries`.
+    pub primaries: u8,
+    /// `transfer_characteristics`.
+    pub transfer: u8,
+    /// `matrix_coefficients`.
+    pub matrix: u8,
+    /// Whether samples use their whole range.
+    pub full_range: bool,
+}
+
+impl Colour {
+    /// Colours by their code points.
+    #[must_use]
+    pub const fn new(primaries: u8, transfer: u8, matrix: u8, full_range: bool) -> Self {
+        Self {
+            primaries,
+            transfer,
+            matrix,
+            full_range,
+        }
+    }
+
+    /// How much brighter than paper white the transfer characteristics can say.
+    #[must_use]
+    pub const fn dynamic_range(self) -> DynamicRange {
+        match self.transfer {
+            16 => DynamicRange::Pq,
+            18 => DynamicRange::Hlg,
+            _ => DynamicRange::Standard,
+        }
+    }
+}
+
+/// The dynamic range of pictures, by their transfer characteristics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DynamicRange {
+    /// What displays have always had.
+    #[default]
+    Standard,
+    /// Perceptual quantisation (SMPTE ST 2084).
+    Pq,
+    /// Hybrid log-gamma (ARIB STD-B67).
+    Hlg,
+}
+
 /// What is known of a video track's pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -104,6 +155,8 @@ pub struct VideoParams {
     pub height: u32,
     /// The rate that the bitstream states, if it does.
     pub frame_rate: Option<FrameRate>,
+    /// How colours are meant, if the bitstream says it.
+    pub colour: Option<Colour>,
 }
 
 impl VideoParams {
@@ -114,6 +167,7 @@ impl VideoParams {
             width,
             height,
             frame_rate: None,
+            colour: None,
         }
     }
 
@@ -121,6 +175,13 @@ impl VideoParams {
     #[must_use]
     pub const fn with_frame_rate(mut self, rate: Option<FrameRate>) -> Self {
         self.frame_rate = rate;
+        self
+    }
+
+    /// Sets how colours are meant.
+    #[must_use]
+    pub const fn with_colour(mut self, colour: Option<Colour>) -> Self {
+        self.colour = colour;
         self
     }
 }

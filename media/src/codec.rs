@@ -4,14 +4,17 @@
 
 pub mod aac;
 pub mod ac3;
+pub mod av1;
 pub mod avc;
 mod bits;
+pub mod flac;
 pub mod framer;
 pub mod hevc;
 pub mod mpeg_audio;
 mod nal;
 pub mod opus;
 mod sets;
+pub mod vp9;
 mod vui;
 
 use rillcast_core::{Codec, Track};
@@ -67,17 +70,31 @@ pub fn name(codec: Codec) -> String {
 
 /// How long each frame of an audio track is, in the track's timescale, where
 /// its configuration fixes it; `None` for video, for Opus, whose packets differ,
-/// and for codecs not known here.
+/// for FLAC where blocks do, and for codecs not known here.
 #[must_use]
 pub fn frame_duration(track: &Track) -> Option<u32> {
     match track.codec {
         AAC => Some(aac::Config::parse(&track.config).ok()?.frame_duration()),
         AC3 | EAC3 => Some(ac3::FRAME_DURATION),
+        FLAC => flac::Config::parse(&track.config).ok()?.frame_duration(),
         MP2 | MP3 => {
             let audio = track.audio()?;
             Some(mpeg_audio::frame_duration(track.codec, audio.sample_rate))
         }
         _ => None,
+    }
+}
+
+/// How long one access unit of an audio track is, in the track's timescale, by
+/// its configuration or by what the access unit itself says; `None` for video,
+/// for malformed access units and for codecs not known here.
+#[must_use]
+pub fn unit_duration(track: &Track, payload: &[u8]) -> Option<u32> {
+    match track.codec {
+        OPUS => opus::packet_duration(payload),
+        // The last block may be shorter than all others.
+        FLAC => flac::frame_duration(payload),
+        _ => frame_duration(track),
     }
 }
 
@@ -88,20 +105,23 @@ pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         AVC => avc::is_keyframe(payload),
         HEVC => hevc::is_keyframe(payload),
-        AAC | AC3 | EAC3 | MP2 | MP3 | OPUS => true,
+        AV1 => av1::is_keyframe(payload),
+        VP9 => vp9::is_keyframe(payload),
+        AAC | AC3 | EAC3 | FLAC | MP2 | MP3 | OPUS => true,
         _ => false,
     }
 }
 
 /// Whether two access units in canonical form are equal as far as a decoder
 /// cares: for H.264 and HEVC, the same NAL units in the same order, access unit
-/// delimiters, filler data and parameter sets left out; for all other codecs,
-/// the same bytes.
+/// delimiters, filler data and parameter sets left out; for AV1, the same OBUs
+/// without sequence headers; for all other codecs, the same bytes.
 #[must_use]
 pub fn equal_payloads(codec: Codec, a: &[u8], b: &[u8]) -> bool {
     match codec {
         AVC => avc::equal(a, b),
         HEVC => hevc::equal(a, b),
+        AV1 => av1::equal(a, b),
         _ => a == b,
     }
 }

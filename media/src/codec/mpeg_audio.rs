@@ -29,7 +29,16 @@ pub struct Header {
     pub frame_len: usize,
 }
 
+/// There is nothing to configure a decoder with but a frame's header.
+pub type Config = Header;
+
 impl Header {
+    /// Reads the header of a frame; `None` if it begins with none.
+    #[must_use]
+    pub fn of_frame(payload: &[u8]) -> Option<Self> {
+        Self::parse(*payload.first_chunk()?)
+    }
+
     /// Reads a header. `None` for other bytes, for layer I, and for a frame of
     /// free format, which does not say how long it is.
     #[must_use]

@@ -1,5 +1,5 @@
 //! Opus (RFC 6716): its configuration, `dOps` of the Opus mapping into ISO
-//! files, how long packets are, and how MPEG-TS frames them (Xiph, "OpusTS").
+//! files and `OpusHead` of RFC 7845, how long packets are, and how MPEG-TS frames them (Xiph, "OpusTS").
 
 use std::collections::VecDeque;
 
@@ -8,6 +8,7 @@ use rillcast_core::{AudioParams, MediaParams, Timescale, Track, TrackId};
 
 use super::OPUS;
 use super::framer::{AudioUnit, Broken, Probe, Syntax};
+use crate::cursor::Cursor;
 
 /// Which channels there are, and how the streams within a packet carry them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +19,107 @@ pub struct Config {
     streams: u8,
     /// Streams that carry two channels, which come first.
     coupled: u8,
-    mapping: &'static [u8],
+    mapping: Bytes,
+    /// `OutputGain`, in 1/256 dB.
+    gain: i16,
+}
+
+/// Why bytes are no configuration of Opus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It ends too early.
+    #[error("an Opus configuration that ends too early")]
+    Truncated,
+    /// It does not begin as an identification header does.
+    #[error("an Opus identification header without its magic signature")]
+    Magic,
+    /// It is of an unknown version.
+    #[error("an Opus configuration of version {0}, which is not known here")]
+    Version(u8),
+    /// The channels, and how streams carry them, contradict each other.
+    #[error("an Opus configuration whose channels are impossible")]
+    Channels,
+    /// Ambisonics and what else is no loudspeakers' channels.
+    #[error("an Opus configuration of channel mapping family {0}, which is not known here")]
+    Family(u8),
 }
 
 impl Config {
+    /// Parses an identification header, `OpusHead` (RFC 7845, section 5.1).
+    ///
+    /// # Errors
+    /// An [`Error`] if it is malformed or of a kind that is not known here.
+    pub fn parse_head(head: &[u8]) -> Result<Self, Error> {
+        let body = head.strip_prefix(b"OpusHead").ok_or(Error::Magic)?;
+        let mut cursor = Cursor::new(body);
+        let version = cursor.u8().ok_or(Error::Truncated)?;
+        // The upper half is for changes that old readers cannot bear.
+        if version >> 4 != 0 {
+            return Err(Error::Version(version));
+        }
+        let channels = cursor.u8().ok_or(Error::Truncated)?;
+        cursor.take(2 + 4).ok_or(Error::Truncated)?; // pre-skip, original rate
+        let gain = cursor.array().ok_or(Error::Truncated)?;
+        Self::read(channels, i16::from_le_bytes(gain), &mut cursor)
+    }
+
+    /// Parses the contents of a `dOps` box.
+    ///
+    /// # Errors
+    /// An [`Error`] if it is malformed or of a kind that is not known here.
+    pub fn parse(record: &[u8]) -> Result<Self, Error> {
+        let mut cursor = Cursor::new(record);
+        let version = cursor.u8().ok_or(Error::Truncated)?;
+        if version != 0 {
+            return Err(Error::Version(version));
+        }
+        let channels = cursor.u8().ok_or(Error::Truncated)?;
+        cursor.take(2 + 4).ok_or(Error::Truncated)?; // PreSkip, InputSampleRate
+        let gain = cursor.i16().ok_or(Error::Truncated)?;
+        Self::read(channels, gain, &mut cursor)
+    }
+
+    /// From the family on, where both formats say the same.
+    fn read(channels: u8, gain: i16, cursor: &mut Cursor<'_>) -> Result<Self, Error> {
+        let family = cursor.u8().ok_or(Error::Truncated)?;
+        let most = match family {
+            0 => 2,
+            1 => 8,
+            255 => u8::MAX,
+            other => return Err(Error::Family(other)),
+        };
+        if !(1..=most).contains(&channels) {
+            return Err(Error::Channels);
+        }
+        if family == 0 {
+            let mapping: &'static [u8] = if channels == 1 { &[0] } else { &[0, 1] };
+            return Ok(Self {
+                family,
+                channels,
+                streams: 1,
+                coupled: channels - 1,
+                mapping: Bytes::from_static(mapping),
+                gain,
+            });
+        }
+        let [streams, coupled] = cursor.array().ok_or(Error::Truncated)?;
+        let mapping = cursor.take(usize::from(channels)).ok_or(Error::Truncated)?;
+        let decoded = u16::from(streams) + u16::from(coupled);
+        let is_there = |at: &u8| *at == SILENCE || u16::from(*at) < decoded;
+        if streams == 0 || coupled > streams || decoded > 255 || !mapping.iter().all(is_there) {
+            return Err(Error::Channels);
+        }
+        Ok(Self {
+            family,
+            channels,
+            streams,
+            coupled,
+            mapping: Bytes::copy_from_slice(mapping),
+            gain,
+        })
+    }
+
     /// The configuration that `channel_config_code` of the Opus descriptor
     /// states: 0 for two independent channels, 1 to 8 for so many channels in
     /// the order of Vorbis; two channels if there is no descriptor. `None` for
@@ -29,7 +127,7 @@ impl Config {
     #[must_use]
     pub fn of_channel_code(code: Option<u8>) -> Option<Self> {
         let code = code.unwrap_or(2);
-        let (streams, coupled, mapping): (u8, u8, &[u8]) = match code {
+        let (streams, coupled, mapping): (u8, u8, &'static [u8]) = match code {
             0 | 2 => (1, 1, &[0, 1]),
             1 => (1, 0, &[0]),
             3 => (2, 1, &[0, 2, 1]),
@@ -49,11 +147,12 @@ impl Config {
             channels: u8::try_from(mapping.len()).ok()?,
             streams,
             coupled,
-            mapping,
+            mapping: Bytes::from_static(mapping),
+            gain: 0,
         })
     }
 
-    /// How many channels there are: 1 to 8.
+    /// How many channels there are.
     #[must_use]
     pub const fn channels(&self) -> u8 {
         self.channels
@@ -63,15 +162,15 @@ impl Config {
     /// joins a live stream has no start.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(21);
+        let mut out = BytesMut::with_capacity(13 + self.mapping.len());
         out.put_slice(&[0, self.channels]); // Version, OutputChannelCount
         out.put_u16(0); // PreSkip
         out.put_u32(SAMPLE_RATE); // InputSampleRate
-        out.put_i16(0); // OutputGain
+        out.put_i16(self.gain);
         out.put_u8(self.family);
         if self.family != 0 {
             out.put_slice(&[self.streams, self.coupled]);
-            out.put_slice(self.mapping);
+            out.put_slice(&self.mapping);
         }
         out.freeze()
     }
@@ -182,6 +281,9 @@ fn control_header(bytes: &[u8]) -> Option<(usize, usize)> {
     }
     Some((at, packet))
 }
+
+/// A channel that no stream carries.
+const SILENCE: u8 = 255;
 
 /// Opus always decodes to this rate.
 const SAMPLE_RATE: u32 = 48_000;

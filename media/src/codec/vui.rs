@@ -3,21 +3,9 @@
 
 use rillcast_core::FrameRate;
 
-use super::bits::BitReader;
+pub use rillcast_core::Colour;
 
-/// How colours are meant: code points of ISO/IEC 23091-2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Colour {
-    /// `colour_primaries`.
-    pub primaries: u8,
-    /// `transfer_characteristics`.
-    pub transfer: u8,
-    /// `matrix_coefficients`.
-    pub matrix: u8,
-    /// Whether samples use their whole range.
-    pub full_range: bool,
-}
+use super::bits::BitReader;
 
 /// What the first fields, up to `video_signal_type`, say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,12 +43,8 @@ impl Signal {
             } else {
                 (2, 2, 2)
             };
-            self.colour = (described || full_range).then_some(Colour {
-                primaries,
-                transfer,
-                matrix,
-                full_range,
-            });
+            self.colour = (described || full_range)
+                .then_some(Colour::new(primaries, transfer, matrix, full_range));
         }
         if bits.bit()? {
             bits.ue()?;

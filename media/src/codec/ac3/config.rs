@@ -37,6 +37,31 @@ struct Program {
 }
 
 impl Config {
+    /// The configuration that an access unit states: one frame of AC-3, or all
+    /// frames of Enhanced AC-3 that sound together. `None` if it begins with
+    /// neither.
+    #[must_use]
+    pub fn of_frame(payload: &[u8]) -> Option<Self> {
+        let mut frames = Vec::new();
+        let mut rest = payload;
+        // Eight programs, each with what depends on it, of up to six frames.
+        while !rest.is_empty() && frames.len() < MAX_FRAMES {
+            let Some(frame) = Frame::parse(rest) else {
+                break;
+            };
+            rest = rest.get(frame.len..).unwrap_or_default();
+            frames.push(frame);
+            if frame.role == Role::Ac3 {
+                break;
+            }
+        }
+        let first = frames.first()?;
+        if matches!(first.role, Role::Dependent(_)) {
+            return None;
+        }
+        Self::of_frames(&frames, frames.iter().map(|frame| frame.len).sum())
+    }
+
     /// The configuration that an access unit of `len` bytes states; `None` if
     /// it has no frame to begin with.
     pub(super) fn of_frames(frames: &[Frame], len: usize) -> Option<Self> {
@@ -205,6 +230,9 @@ impl Program {
         u32::from(above) | u32::from(map >> 1 & 1) << 8
     }
 }
+
+/// More frames than an access unit has.
+const MAX_FRAMES: usize = 64;
 
 /// Bits of `chanmap` that are two channels (table E.1.4).
 const PAIRS: u16 = 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5 | 1 << 4 | 1 << 2;

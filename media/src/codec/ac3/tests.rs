@@ -230,3 +230,25 @@ proptest! {
         crate::fuzz::ac3(&data);
     }
 }
+
+#[test]
+fn one_access_unit_is_enough_for_a_configuration() {
+    let surround = ac3(0, 30, "111 00 00 1", 1_792);
+    let config = Config::of_frame(&surround).unwrap();
+    assert_eq!(hex(&config.to_bytes()), "103de0");
+    assert_eq!(config.channels(), 6);
+    // Not all of it needs to be there, and of what follows nothing is taken.
+    assert_eq!(Config::of_frame(&surround[..16]), Some(config.clone()));
+    assert_eq!(
+        Config::of_frame(&[surround.clone(), surround].concat()),
+        Some(config)
+    );
+    let stereo = enhanced(0, 0, 3, "010 0", PLAIN);
+    let config = Config::of_frame(&stereo).unwrap();
+    assert!(config.is_enhanced());
+    assert_eq!(config.channels(), 2);
+    assert_eq!(Config::of_frame(&enhanced(1, 0, 3, "010 0", PLAIN)), None);
+    for other in [&[][..], &[0x0b, 0x77], &[0xff; 16]] {
+        assert_eq!(Config::of_frame(other), None);
+    }
+}

@@ -155,7 +155,9 @@ impl Config {
     #[must_use]
     pub fn track(&self, id: TrackId) -> Track {
         let (width, height) = self.first.display_size();
-        let video = VideoParams::new(width, height).with_frame_rate(self.first.frame_rate);
+        let video = VideoParams::new(width, height)
+            .with_frame_rate(self.first.frame_rate)
+            .with_colour(self.first.colour);
         Track::new(id, AVC, Timescale::VIDEO, MediaParams::Video(video))
             .with_codec_string(self.codec_string())
             .with_config(self.to_bytes())

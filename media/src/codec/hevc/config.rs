@@ -203,7 +203,9 @@ impl Config {
                 .iter()
                 .find_map(|vps| vps_frame_rate(vps))
         });
-        let video = VideoParams::new(width, height).with_frame_rate(rate);
+        let video = VideoParams::new(width, height)
+            .with_frame_rate(rate)
+            .with_colour(self.first.colour);
         Track::new(id, HEVC, Timescale::VIDEO, MediaParams::Video(video))
             .with_codec_string(self.codec_string())
             .with_config(self.to_bytes())

@@ -137,3 +137,12 @@ fn padding_and_bitrate_may_change_from_frame_to_frame() {
     );
     assert_eq!(framer.dropped(), 0);
 }
+
+#[test]
+fn one_frame_is_enough_for_a_track() {
+    let config = Config::of_frame(&[0xff, 0xfb, 0x90, 0x64, 1, 2, 3]).unwrap();
+    let track = config.track(TrackId(1));
+    assert_eq!((track.codec, track.timescale.hz()), (MP3, 44_100));
+    assert_eq!(Config::of_frame(&[0xff, 0xfb, 0x90]), None);
+    assert_eq!(Config::of_frame(&[0; 8]), None);
+}

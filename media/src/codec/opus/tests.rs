@@ -124,3 +124,49 @@ proptest! {
         crate::fuzz::opus(&data);
     }
 }
+
+#[test]
+fn identification_headers_become_records() {
+    let head = |tail: &str| [b"OpusHead", &crate::codec::avc::captures::bytes(tail)[..]].concat();
+    for (tail, want) in [
+        // FFmpeg: stereo, 312 samples to skip, which live streams do not have.
+        ("01023801 80bb0000 0000 00", "0002000000 00bb80 0000 00"),
+        ("01013801 44ac0000 00ff 00", "0001000000 00bb80 ff00 00"),
+        (
+            "01063801 80bb0000 0000 01 04 02 000401020305",
+            "0006000000 00bb80 0000 01 04 02 000401020305",
+        ),
+        (
+            "01033801 80bb0000 0000 ff 03 00 00ff02",
+            "0003000000 00bb80 0000 ff 03 00 00ff02",
+        ),
+    ] {
+        let config = Config::parse_head(&head(&tail.replace(' ', ""))).unwrap();
+        let hex: String = config
+            .to_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(hex, want.replace(' ', ""), "{tail}");
+        assert_eq!(Config::parse(&config.to_bytes()), Ok(config));
+    }
+    for (tail, want) in [
+        ("", Error::Truncated),
+        ("110238018 0bb0000 0000 00", Error::Version(0x11)),
+        ("010238018 0bb0000 0000", Error::Truncated),
+        ("010038018 0bb0000 0000 00", Error::Channels),
+        ("010338018 0bb0000 0000 00", Error::Channels),
+        ("010938018 0bb0000 0000 01 0904", Error::Channels),
+        ("010238018 0bb0000 0000 02", Error::Family(2)),
+        ("010238018 0bb0000 0000 01 0101 00", Error::Truncated),
+        ("010238018 0bb0000 0000 01 0101 0002", Error::Channels),
+        ("010238018 0bb0000 0000 01 0000 0001", Error::Channels),
+        ("010238018 0bb0000 0000 01 0102 0001", Error::Channels),
+    ] {
+        let head = head(&tail.replace(' ', ""));
+        assert_eq!(Config::parse_head(&head), Err(want), "{tail}");
+    }
+    assert_eq!(Config::parse_head(b"OpusTags"), Err(Error::Magic));
+    assert_eq!(Config::parse(&[1]), Err(Error::Version(1)));
+    assert_eq!(Config::parse(&[]), Err(Error::Truncated));
+}
