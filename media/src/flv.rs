@@ -6,6 +6,7 @@
 //! values of script data and of RTMP's commands.
 
 pub mod amf0;
+mod colour;
 mod demuxer;
 mod error;
 pub mod file;
@@ -14,17 +15,17 @@ mod tag;
 
 use rillcast_core::{Codec, MediaKind, TrackId};
 
-use crate::codec::{AAC, AVC, HEVC, MP3};
+use crate::codec::{AAC, AC3, AV1, AVC, EAC3, FLAC, HEVC, MP3, OPUS, VP9};
 
 pub use demuxer::Demuxer;
 pub use error::{Error, Unsupported};
 pub use script::{Metadata, TrackInfo};
 
 /// The video codecs that are carried.
-pub const VIDEO_CODECS: &[Codec] = &[AVC, HEVC];
+pub const VIDEO_CODECS: &[Codec] = &[AVC, HEVC, AV1, VP9];
 
 /// The audio codecs that are carried.
-pub const AUDIO_CODECS: &[Codec] = &[AAC, MP3];
+pub const AUDIO_CODECS: &[Codec] = &[AAC, OPUS, FLAC, AC3, EAC3, MP3];
 
 /// The first video track of a stream in FLV, or the only one: see [`track_id`].
 pub const VIDEO: TrackId = TrackId(0);

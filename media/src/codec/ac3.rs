@@ -23,7 +23,7 @@ pub use config::Config;
 use frame::{Frame, Role};
 
 /// Samples of an access unit: six blocks of 256.
-pub(super) const FRAME_DURATION: u32 = 1_536;
+pub(crate) const FRAME_DURATION: u32 = 1_536;
 
 /// The format as a [`super::framer::Framer`] needs it: both kinds, told apart
 /// by what each frame says.

@@ -3,14 +3,17 @@
 
 mod decoder;
 
+use std::mem::discriminant;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rillcast_core::{Codec, MediaKind, Track, TrackId};
+use rillcast_core::{Codec, Colour, MediaKind, MediaParams, Track, TrackId};
 
 use super::file::{Tag, TagKind};
 use super::tag::{self, Data, Part, Parts};
-use super::{AUDIO_CODECS, Error, MAX_TRACKS, Metadata, Unsupported, VIDEO_CODECS, amf0, track_id};
+use super::{
+    AUDIO_CODECS, Error, MAX_TRACKS, Metadata, Unsupported, VIDEO_CODECS, amf0, colour, track_id,
+};
 use crate::payload::compact;
 use crate::source::{SourceClock, SourceFrame, SourceItem};
 use decoder::Decoder;
@@ -49,6 +52,8 @@ struct Known {
     /// The configuration as it came last: one that is repeated changes
     /// nothing, even if the stream has changed it since.
     record: Bytes,
+    /// What the publisher says of the colours, where the bitstream does not.
+    colour: Option<Colour>,
     /// The track as it was given out last, before what metadata say of it.
     told: Option<Track>,
 }
@@ -202,7 +207,11 @@ impl Demuxer {
         };
         let is_carried = carried.contains(&codec);
         match data {
-            Data::Nothing | Data::Metadata(_) => Ok(()),
+            Data::Nothing => Ok(()),
+            Data::Metadata(packet) => {
+                items.extend(self.colours(kind, number, codec, &packet));
+                Ok(())
+            }
             Data::Configuration(_) | Data::AccessUnit(..) if !is_carried => {
                 let announced = matches!(data, Data::Configuration(_));
                 Err(Unsupported::four_cc(kind, number, codec, announced).into())
@@ -230,13 +239,30 @@ impl Demuxer {
         if known.is_some_and(|known| known.record == record) {
             return Ok(());
         }
-        let decoder = Decoder::parse(codec, record)?;
+        let Some(decoder) = Decoder::parse(codec, record)? else {
+            return Ok(());
+        };
         let metadata = self.metadata.as_ref();
         let known = replace(&mut self.tracks, kind, number, decoder)?;
         // A copy, so that the record does not pin the message it came in.
         known.record = Bytes::copy_from_slice(record);
         items.extend(known.tell(metadata, number));
         Ok(())
+    }
+
+    /// Takes what a packet says of a track's colours.
+    fn colours(
+        &mut self,
+        kind: MediaKind,
+        number: u8,
+        codec: Codec,
+        packet: &[u8],
+    ) -> Option<SourceItem> {
+        // FFmpeg 9.0 gives no number with it. At least the codec must fit.
+        let known = self.decodes(kind, number, codec);
+        let known = known.and_then(|at| self.tracks.get_mut(at))?;
+        known.colour = colour::colour(packet, self.limits);
+        known.tell(self.metadata.as_ref(), number)
     }
 
     /// Takes what a message holds of a track's media.
@@ -264,7 +290,8 @@ impl Demuxer {
             if unit.changed || known.told.is_none() {
                 items.extend(known.tell(self.metadata.as_ref(), number));
             }
-            let Some(payload) = unit.payload else {
+            // Before there is a track, nothing can be decoded.
+            let Some(payload) = unit.payload.filter(|_| known.told.is_some()) else {
                 continue;
             };
             let millis = i64::try_from(after / NANOS_OF_A_MILLISECOND).unwrap_or(0);
@@ -298,7 +325,10 @@ impl Known {
     /// The track with what the publisher says of it beside the bitstream, if
     /// it is another than it was.
     fn tell(&mut self, metadata: Option<&Metadata>, number: u8) -> Option<SourceItem> {
-        let track = self.decoder.track(self.id);
+        let mut track = self.decoder.track(self.id)?;
+        if let MediaParams::Video(video) = &mut track.params {
+            video.colour = video.colour.or(self.colour);
+        }
         if self.told.as_ref() == Some(&track) {
             return None;
         }
@@ -348,14 +378,20 @@ fn replace(
                 kind,
                 decoder: decoder.clone(),
                 record: Bytes::new(),
+                colour: None,
                 told: None,
             });
             tracks.len() - 1
         }
     };
     let known = tracks.get_mut(at).ok_or(too_many)?;
+    // Of another codec, nothing can be decoded before it is described.
+    if discriminant(&known.decoder) != discriminant(&decoder) {
+        known.told = None;
+    }
     known.decoder = decoder;
     known.record = Bytes::new();
+    known.colour = None;
     Ok(known)
 }
 

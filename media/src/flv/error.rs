@@ -3,7 +3,7 @@
 use rillcast_core::{Codec, MediaKind};
 
 use super::{AUDIO_CODECS, MAX_NUMBER, MAX_TRACKS, VIDEO_CODECS, amf0};
-use crate::codec::{self, aac, avc, hevc};
+use crate::codec::{self, aac, av1, avc, flac, hevc, opus, vp9};
 
 /// Why a body gave nothing. The demuxer stays usable after every error: the
 /// caller drops the message, counts it and goes on.
@@ -65,6 +65,18 @@ pub enum Error {
     /// The H.265 in the body is malformed.
     #[error(transparent)]
     Hevc(#[from] hevc::Error),
+    /// The AV1 in the body is malformed.
+    #[error(transparent)]
+    Av1(#[from] av1::Error),
+    /// The VP9 in the body is malformed.
+    #[error(transparent)]
+    Vp9(#[from] vp9::Error),
+    /// The configuration of Opus is malformed or of an unknown kind.
+    #[error(transparent)]
+    Opus(#[from] opus::Error),
+    /// The configuration of FLAC is malformed.
+    #[error(transparent)]
+    Flac(#[from] flac::Error),
     /// The AAC in the body is malformed or of an unknown kind.
     #[error(transparent)]
     Aac(#[from] aac::Error),

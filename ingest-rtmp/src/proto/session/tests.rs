@@ -223,7 +223,10 @@ fn an_enhanced_client_learns_what_can_be_taken_in() {
     ] {
         let pair = Pair::connected(asked.with("app", "live"));
         let properties = pair.answer(1.0).unwrap().object();
-        let (video, audio) = (["avc1", "hvc1"], ["mp4a", ".mp3"]);
+        let (video, audio) = (
+            ["avc1", "hvc1", "av01", "vp09"],
+            ["mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3"],
+        );
         let list = video.iter().chain(&audio).map(|code| (*code).into());
         let list = Value::StrictArray(list.collect());
         assert_eq!(properties.get("fourCcList"), Some(&list));

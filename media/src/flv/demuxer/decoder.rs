@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use rillcast_core::{Codec, Track, TrackId};
 
-use crate::codec::{AAC, AVC, HEVC, MP3, aac, avc, hevc, mpeg_audio};
+use crate::codec::{
+    AAC, AC3, AV1, AVC, EAC3, FLAC, HEVC, MP3, OPUS, VP9, aac, ac3, av1, avc, flac, hevc,
+    mpeg_audio, opus, vp9,
+};
 use crate::flv::Error;
 
 /// A track's configuration, by its codec.
@@ -11,8 +14,13 @@ use crate::flv::Error;
 pub(super) enum Decoder {
     Avc(avc::Config),
     Hevc(hevc::Config),
+    Av1(av1::Config),
+    Vp9(vp9::Config),
     Aac(aac::Config),
-    Mpeg(mpeg_audio::Header),
+    Opus(opus::Config),
+    Flac(flac::Config),
+    Ac3(ac3::Config),
+    Mpeg(mpeg_audio::Config),
 }
 
 /// What was cut from a message.
@@ -28,23 +36,33 @@ pub(super) struct Unit {
 }
 
 impl Decoder {
-    /// The decoder of a configuration in the form that FLV gives it.
-    pub(super) fn parse(codec: Codec, record: &[u8]) -> Result<Self, Error> {
-        Ok(match codec {
+    /// The decoder of a configuration in the form that FLV gives it; `None` if
+    /// the access units say all of it.
+    pub(super) fn parse(codec: Codec, record: &[u8]) -> Result<Option<Self>, Error> {
+        Ok(Some(match codec {
             AVC => Self::Avc(avc::Config::parse(record)?),
             HEVC => Self::Hevc(hevc::Config::parse(record)?),
+            AV1 => match av1::Config::parse(record) {
+                Ok(config) => Self::Av1(config),
+                Err(av1::Error::NoSequence) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            },
+            VP9 => Self::Vp9(vp9::Config::parse(record)?),
             AAC => Self::Aac(aac::Config::parse(record)?),
-            // What begins it says nothing, whatever it is.
-            MP3 => Self::Mpeg(header(record).ok_or(Error::NoHeader(codec))?),
-            other => return Err(Error::NoHeader(other)),
-        })
+            OPUS => Self::Opus(opus::Config::parse_head(record)?),
+            FLAC => Self::Flac(flac::Config::parse(record)?),
+            _ => return Ok(None),
+        }))
     }
 
-    /// The decoder that a track's first access unit describes, for codecs that
-    /// need no configuration.
+    /// The decoder that a track's access unit describes, for codecs that need
+    /// no configuration.
     pub(super) fn gather(codec: Codec, payload: &[u8]) -> Option<Self> {
         match codec {
-            MP3 => header(payload).map(Self::Mpeg),
+            AV1 if av1::is_keyframe(payload) => av1::Config::gather(payload).map(Self::Av1),
+            VP9 if vp9::is_keyframe(payload) => vp9::Config::gather(payload).map(Self::Vp9),
+            AC3 | EAC3 => ac3::Config::of_frame(payload).map(Self::Ac3),
+            MP3 => mpeg_audio::Config::of_frame(payload).map(Self::Mpeg),
             _ => None,
         }
     }
@@ -55,55 +73,90 @@ impl Decoder {
             (self, codec),
             (Self::Avc(_), AVC)
                 | (Self::Hevc(_), HEVC)
+                | (Self::Av1(_), AV1)
+                | (Self::Vp9(_), VP9)
                 | (Self::Aac(_), AAC)
+                | (Self::Opus(_), OPUS)
+                | (Self::Flac(_), FLAC)
+                | (Self::Ac3(_), AC3 | EAC3)
                 | (Self::Mpeg(_), MP3)
         )
     }
 
-    pub(super) fn track(&self, id: TrackId) -> Track {
-        match self {
+    /// The track; `None` as long as its first keyframe has not said how large
+    /// its pictures are.
+    pub(super) fn track(&self, id: TrackId) -> Option<Track> {
+        Some(match self {
             Self::Avc(config) => config.track(id),
             Self::Hevc(config) => config.track(id),
+            Self::Av1(config) => config.track(id),
+            Self::Vp9(config) => {
+                config.header()?;
+                config.track(id)
+            }
             Self::Aac(config) => config.track(id),
-            Self::Mpeg(header) => header.track(id),
-        }
+            Self::Opus(config) => config.track(id),
+            Self::Flac(config) => config.track(id),
+            Self::Ac3(config) => config.track(id),
+            Self::Mpeg(config) => config.track(id),
+        })
     }
 
-    /// Takes the first access unit off a message: for nearly all codecs, all
+    /// Takes the first access unit off a message: for all codecs but one, all
     /// that it holds. After an error nothing more can be cut from it.
+    ///
+    /// A parameter set that is not understood here may still be to a decoder,
+    /// and the picture beside it is not to be lost.
     pub(super) fn cut(&mut self, message: &mut Bytes) -> Result<Unit, Error> {
+        let mut whole = || message.split_off(0);
         match self {
             Self::Avc(config) => {
-                let (payload, summary) =
-                    avc::canonical(message.split_off(0), config.length_size())?;
-                // A parameter set that is not understood here may still be to
-                // a decoder, and the picture beside it is not to be lost.
+                let (payload, summary) = avc::canonical(whole(), config.length_size())?;
                 let changed = summary.parameter_sets && config.absorb(&payload).unwrap_or(false);
-                Ok(Unit::picture(
-                    changed,
-                    payload,
-                    summary.picture,
-                    summary.keyframe,
-                ))
+                let payload = summary.picture.then_some(payload);
+                Ok(Unit::picture(changed, payload, summary.keyframe))
             }
             Self::Hevc(config) => {
-                let (payload, summary) =
-                    hevc::canonical(message.split_off(0), config.length_size())?;
+                let (payload, summary) = hevc::canonical(whole(), config.length_size())?;
                 let changed = summary.parameter_sets && config.absorb(&payload).unwrap_or(false);
-                Ok(Unit::picture(
-                    changed,
-                    payload,
-                    summary.picture,
-                    summary.keyframe,
-                ))
+                let payload = summary.picture.then_some(payload);
+                Ok(Unit::picture(changed, payload, summary.keyframe))
             }
-            Self::Aac(config) => Ok(Unit::sound(
-                false,
-                message.split_off(0),
-                config.frame_duration(),
-            )),
+            Self::Av1(config) => {
+                let (payload, summary) = av1::canonical(whole())?;
+                let changed = summary.sequence_header && config.absorb(&payload).unwrap_or(false);
+                let payload = summary.picture.then_some(payload);
+                Ok(Unit::picture(changed, payload, summary.keyframe))
+            }
+            Self::Vp9(config) => {
+                let payload = whole();
+                let keyframe = vp9::is_keyframe(&payload);
+                let changed = keyframe && config.absorb(&payload)?;
+                Ok(Unit::picture(changed, Some(payload), keyframe))
+            }
+            Self::Aac(config) => Ok(Unit::sound(false, whole(), config.frame_duration())),
+            Self::Opus(_) => {
+                let payload = whole();
+                let duration = opus::packet_duration(&payload);
+                let duration = duration.ok_or(Error::NoHeader(OPUS))?;
+                Ok(Unit::sound(false, payload, duration))
+            }
+            Self::Flac(_) => {
+                let payload = whole();
+                let duration = flac::frame_duration(&payload);
+                let duration = duration.ok_or(Error::NoHeader(FLAC))?;
+                Ok(Unit::sound(false, payload, duration))
+            }
+            Self::Ac3(last) => {
+                let payload = whole();
+                let next = ac3::Config::of_frame(&payload).ok_or(Error::NoHeader(AC3))?;
+                let changed = next != *last;
+                *last = next;
+                Ok(Unit::sound(changed, payload, ac3::FRAME_DURATION))
+            }
             Self::Mpeg(last) => {
-                let next = header(message).filter(|next| next.frame_len <= message.len());
+                let next = mpeg_audio::Config::of_frame(message);
+                let next = next.filter(|next| next.frame_len <= message.len());
                 let next = next.ok_or(Error::NoHeader(MP3))?;
                 let payload = message.split_to(next.frame_len);
                 let changed = (next.codec, next.sample_rate, next.channels)
@@ -118,10 +171,10 @@ impl Decoder {
 impl Unit {
     /// Parameter sets or messages alone are no picture: a sample without one
     /// would shift every frame after it by one.
-    fn picture(changed: bool, payload: Bytes, picture: bool, keyframe: bool) -> Self {
+    const fn picture(changed: bool, payload: Option<Bytes>, keyframe: bool) -> Self {
         Self {
             changed,
-            payload: picture.then_some(payload),
+            payload,
             keyframe,
             duration: 0,
         }
@@ -135,8 +188,4 @@ impl Unit {
             duration,
         }
     }
-}
-
-fn header(bytes: &[u8]) -> Option<mpeg_audio::Header> {
-    mpeg_audio::Header::parse(*bytes.first_chunk()?)
 }

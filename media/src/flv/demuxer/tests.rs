@@ -505,6 +505,136 @@ fn mp3_says_in_its_frames_what_it_is() {
     assert!(demuxer.audio(0, two[..100].to_vec().into(), now()).is_err());
 }
 
+/// What libaom writes: its record, and the beginning of a keyframe's unit with
+/// a temporal delimiter before it. 160x90.
+const AV1_RECORD: &[u8] = b"\x81\0\x0c\0\x0a\x0a\0\0\0\x03\xb4\xfd\x93\x6b\xe4\x01";
+const AV1_KEYFRAME: &[u8] =
+    b"\x12\0\x0a\x0a\0\0\0\x03\xb4\xfd\x93\x6b\xe4\x01\x32\x08\x10\0\x84\0\x02\x08\x20\x88";
+/// Of libvpx: the header of a keyframe of 160x90.
+const VP9_KEYFRAME: &[u8] = b"\x82\x49\x83\x42\0\x09\xf0\x05\x96\x06\x38\x24\x1c\x18\x4a\0\x06";
+
+#[test]
+fn av1_may_begin_with_or_without_its_record() {
+    for start in [AV1_RECORD, &[], &AV1_RECORD[..4]] {
+        let mut demuxer = Demuxer::new();
+        let begun = video(&mut demuxer, body(0, b"av01", 0, start));
+        let early = demuxer.video(0, body(1, b"av01", 0, b"\x12\0\x32\x01\x30"), now());
+        let items = video(&mut demuxer, body(1, b"av01", 0, AV1_KEYFRAME));
+        let all: Vec<_> = begun.iter().chain(&items).cloned().collect();
+        assert_eq!(tracks(&all).len(), 1);
+        let params = tracks(&all)[0].video().unwrap();
+        assert_eq!((params.width, params.height), (160, 90));
+        if begun.is_empty() {
+            let error = early.unwrap_err();
+            assert_eq!(error, Error::NoConfiguration(MediaKind::Video));
+        }
+        // The delimiter is no part of it.
+        assert_eq!(frames(&items)[0].payload, AV1_KEYFRAME[2..]);
+        assert!(frames(&items)[0].keyframe);
+    }
+}
+
+#[test]
+fn vp9_is_described_when_its_size_is_known() {
+    let record = b"\x01\0\0\0\0\x0a\x82\x02\x02\x02\0\0";
+    let inter = [0x86, 0, 0x40];
+    let mut demuxer = Demuxer::new();
+    assert!(video(&mut demuxer, body(0, b"vp09", 0, record)).is_empty());
+    // Nothing can be decoded before the first keyframe.
+    assert!(video(&mut demuxer, body(1, b"vp09", 0, &inter)).is_empty());
+    let items = video(&mut demuxer, body(1, b"vp09", 0, VP9_KEYFRAME));
+    let track = tracks(&items)[0];
+    assert_eq!(track.codec_string, "vp09.00.10.08");
+    assert_eq!(track.video().unwrap().width, 160);
+    assert!(frames(&items)[0].keyframe);
+    let items = video(&mut demuxer, body(1, b"vp09", 0, &inter));
+    assert_eq!((tracks(&items).len(), frames(&items).len()), (0, 1));
+    assert!(!frames(&items)[0].keyframe);
+    assert!(video(&mut demuxer, body(0, b"vp09", 0, record)).is_empty());
+    // Nor after another codec.
+    video(&mut demuxer, sequence_header(captures::BASELINE));
+    assert!(video(&mut demuxer, body(0, b"vp09", 0, record)).is_empty());
+    assert!(video(&mut demuxer, body(1, b"vp09", 0, &inter)).is_empty());
+    let items = video(&mut demuxer, body(1, b"vp09", 0, VP9_KEYFRAME));
+    assert_eq!((tracks(&items).len(), frames(&items).len()), (1, 1));
+    // Without a record it is described as well.
+    let mut demuxer = Demuxer::new();
+    let items = video(&mut demuxer, body(1, b"vp09", 4, VP9_KEYFRAME));
+    assert_eq!(tracks(&items)[0].id, TrackId(8));
+}
+
+#[test]
+fn colours_beside_the_bitstream_are_told_where_it_says_none() {
+    let packet = |transfer: f64| {
+        let mut out = Vec::new();
+        encode(&"colorInfo".into(), &mut out);
+        let colours = Object::new()
+            .with("colorPrimaries", 9.0)
+            .with("transferCharacteristics", transfer)
+            .with("matrixCoefficients", 9.0);
+        encode(&Object::new().with("colorConfig", colours).into(), &mut out);
+        out
+    };
+    let mut demuxer = Demuxer::new();
+    video(&mut demuxer, body(0, b"av01", 0, AV1_RECORD));
+    let items = video(&mut demuxer, body(4, b"av01", 0, &packet(16.0)));
+    let colour = tracks(&items)[0].video().unwrap().colour;
+    assert_eq!(colour, Some(Colour::new(9, 16, 9, false)));
+    assert!(video(&mut demuxer, body(4, b"av01", 0, &packet(16.0))).is_empty());
+    assert_eq!(
+        tracks(&video(&mut demuxer, body(4, b"av01", 0, &packet(18.0)))).len(),
+        1
+    );
+    // Of another codec, of a track that is not known, of one that says it itself.
+    assert!(video(&mut demuxer, body(4, b"hvc1", 0, &packet(16.0))).is_empty());
+    assert!(video(&mut demuxer, body(4, b"av01", 3, &packet(16.0))).is_empty());
+    let own = captures::bytes(hevc_captures::MAIN10_HDR);
+    video(&mut demuxer, body(0, b"hvc1", 0, &own));
+    assert!(video(&mut demuxer, body(4, b"hvc1", 0, &packet(18.0))).is_empty());
+    assert!(video(&mut demuxer, body(4, b"hvc1", 0, b"what")).is_empty());
+}
+
+#[test]
+fn sounds_by_their_four_characters() {
+    let opus = b"\x90OpusOpusHead\x01\x01\x38\x01\x80\xbb\0\0\0\0\0";
+    let mut info = b"\x90fLaC\x04\0\x04\0\0\0\0\0\x08\x15\x0b\xb8\0\xf0".to_vec();
+    info.resize(5 + 34, 0);
+    let mut demuxer = Demuxer::new();
+    for (start, codec, rate) in [(&opus[..], "opus", 48_000), (&info, "flac", 48_000)] {
+        let items = audio(&mut demuxer, start);
+        assert_eq!(tracks(&items)[0].codec_string, codec);
+        assert_eq!(tracks(&items)[0].timescale.hz(), rate);
+        assert!(audio(&mut demuxer, start).is_empty());
+    }
+    // What an encoder of FLAC knows at the end changes nothing.
+    info[10] = 7;
+    info[25] = 9;
+    assert!(audio(&mut demuxer, &info).is_empty());
+    assert!(audio(&mut demuxer, b"\x91fLaC").is_empty());
+    let items = audio(
+        &mut demuxer,
+        b"\x91fLaC\xff\xf8\xaa\x08\0\xed\x4c\0\0\0\xeb",
+    );
+    assert_eq!(frames(&items)[0].duration, 1_024);
+    let broken = demuxer.audio(0, Bytes::from_static(b"\x91fLaC\xff"), now());
+    assert_eq!(broken.unwrap_err(), Error::NoHeader(crate::codec::FLAC));
+    audio(&mut demuxer, opus);
+    assert_eq!(
+        frames(&audio(&mut demuxer, b"\x91Opus\xf8\x72\x49"))[0].duration,
+        960
+    );
+
+    // 96 kbit/s at 48 kHz in mono: the start says nothing, the frame all.
+    let mut ac3 = b"\x91ac-3\x0b\x77\x48\x0d\x0c\x40\x2f\x84\x2b\xc1\xc7\x7a".to_vec();
+    ac3.resize(5 + 384, 0);
+    assert!(audio(&mut demuxer, b"\x90ac-3").is_empty());
+    let items = audio(&mut demuxer, &ac3);
+    assert_eq!(tracks(&items)[0].codec_string, "ac-3");
+    assert_eq!(frames(&items)[0].duration, 1_536);
+    let items = audio(&mut demuxer, &ac3);
+    assert_eq!((tracks(&items).len(), frames(&items).len()), (0, 1));
+}
+
 #[test]
 fn nanoseconds_come_with_the_frame() {
     let mut demuxer = Demuxer::new();
@@ -579,6 +709,14 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
             0,
             b"\x96\x13avc1\0\0\0\x05\0\0\0\x01\x65\x01\0\0\x01\x08".to_vec()
         )),
+        Just((0, body(0, b"av01", 0, AV1_RECORD).to_vec())),
+        Just((0, body(1, b"av01", 0, AV1_KEYFRAME).to_vec())),
+        Just((0, body(1, b"vp09", 1, VP9_KEYFRAME).to_vec())),
+        Just((
+            1,
+            b"\x90OpusOpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0".to_vec()
+        )),
+        Just((1, b"\x91Opus\xf8\x72\x49".to_vec())),
         Just((0, b"\xa7\x02\0\0\x01\x03avc1\0\0\0\x01\x65".to_vec())),
         Just((
             1,
