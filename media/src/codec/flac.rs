@@ -135,7 +135,7 @@ impl Config {
         let params =
             MediaParams::Audio(AudioParams::new(self.sample_rate, u16::from(self.channels)));
         Track::new(id, FLAC, timescale, params)
-            .with_codec_string("flac")
+            .with_codec_string("fLaC")
             .with_config(self.to_bytes())
     }
 }

@@ -2,7 +2,7 @@
 
 use rillcast_core::Codec;
 
-use crate::codec::{aac, avc, hevc};
+use crate::codec::{aac, av1, avc, flac, hevc, vp9};
 
 /// Why an init segment or a fragment could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,15 @@ pub enum Error {
     /// The track's HEVC configuration is not one.
     #[error("the track's HEVC configuration is unusable")]
     Hevc(#[from] hevc::Error),
+    /// The track's AV1 configuration is not one.
+    #[error("the track's AV1 configuration is unusable")]
+    Av1(#[from] av1::Error),
+    /// The track's VP9 configuration is not one.
+    #[error("the track's VP9 configuration is unusable")]
+    Vp9(#[from] vp9::Error),
+    /// The track's FLAC configuration is not one.
+    #[error("the track's FLAC configuration is unusable")]
+    Flac(#[from] flac::Error),
     /// The track's AAC configuration is not one.
     #[error("the track's AAC configuration is unusable")]
     Aac(#[from] aac::Error),

@@ -46,6 +46,9 @@ impl Config {
         if chroma > CHROMA_444 {
             return Err(Error::Reserved("chroma subsampling"));
         }
+        if matrix == 0 && chroma != CHROMA_444 {
+            return Err(Error::Reserved("matrix of colours"));
+        }
         let is_said = full_range || (primaries, transfer, matrix) != (2, 2, 2);
         Ok(Self {
             profile,

@@ -6,14 +6,16 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Ac3, Atom, Audio, Avc1, Avcc, AvccExt, Colr, Compressor, Eac3, Hvc1, Mp4a, Opus, Pasp, Visual,
-    esds,
+    Ac3, Atom, Audio, Av01, Avc1, Avcc, AvccExt, Colr, Compressor, Eac3, Flac, Hvc1, Mp4a, Opus,
+    Pasp, Visual, Vp09, esds,
 };
-use rillcast_core::{AudioParams, Codec, Track};
+use rillcast_core::{AudioParams, Codec, Track, VideoParams};
 
 use super::super::Error;
 use super::whole;
-use crate::codec::{AAC, AC3, AVC, EAC3, HEVC, MP3, OPUS, aac, avc, hevc};
+use crate::codec::{
+    AAC, AC3, AV1, AVC, EAC3, FLAC, HEVC, MP3, OPUS, VP9, aac, av1, avc, flac, hevc, vp9,
+};
 
 /// A sample entry, and the size that its pictures are shown in.
 pub(super) struct SampleEntry {
@@ -25,19 +27,25 @@ pub(super) struct SampleEntry {
 /// track that it does not know can still be packaged without that track.
 #[must_use]
 pub fn can_carry(codec: Codec) -> bool {
-    matches!(codec, AVC | HEVC | AAC | OPUS | MP3 | AC3 | EAC3)
+    matches!(
+        codec,
+        AVC | HEVC | AV1 | VP9 | AAC | OPUS | FLAC | MP3 | AC3 | EAC3
+    )
 }
 
 pub(super) fn sample_entry(track: &Track) -> Result<SampleEntry, Error> {
     match track.codec {
         AVC => avc_entry(track),
         HEVC => hevc_entry(track),
+        AV1 => av1_entry(track),
+        VP9 => vp9_entry(track),
         AAC => aac_entry(track),
         OPUS => Ok(sound(Opus {
             audio: audio(track),
             dops: record(track)?,
             btrt: None,
         })),
+        FLAC => flac_entry(track),
         AC3 => Ok(sound(Ac3 {
             audio: audio(track),
             dac3: record(track)?,
@@ -53,10 +61,14 @@ pub(super) fn sample_entry(track: &Track) -> Result<SampleEntry, Error> {
 
 /// The box that holds the track's configuration.
 fn record<A: Atom>(track: &Track) -> Result<A, Error> {
-    let mut bytes = &track.config[..];
-    let read = A::decode_body(&mut bytes);
-    let read = read.map_err(|error| Error::Record(track.codec, error.into()))?;
-    Ok(read)
+    record_behind(&[], track)
+}
+
+/// The box that holds the track's configuration behind `head`.
+fn record_behind<A: Atom>(head: &[u8], track: &Track) -> Result<A, Error> {
+    let bytes = [head, &track.config].concat();
+    let read = A::decode_body(&mut &bytes[..]);
+    read.map_err(|error| Error::Record(track.codec, error.into()))
 }
 
 fn sound(codec: impl Into<mp4_atom::Codec>) -> SampleEntry {
@@ -162,6 +174,55 @@ fn hevc_entry(track: &Track) -> Result<SampleEntry, Error> {
     })
 }
 
+fn av1_entry(track: &Track) -> Result<SampleEntry, Error> {
+    let config = av1::Config::parse(&track.config)?;
+    let sequence = *config.sequence();
+    let side = |side| u16::try_from(side).unwrap_or(u16::MAX);
+    let av01 = Av01 {
+        visual: visual(side(sequence.width), side(sequence.height)),
+        av1c: record(track)?,
+        btrt: None,
+        ccst: None,
+        colr: colr(sequence.colour),
+        pasp: None,
+        taic: None,
+        spatial: None,
+    };
+    Ok(SampleEntry {
+        codec: av01.into(),
+        shown: (sequence.width, sequence.height),
+    })
+}
+
+/// The record of VP9 does not say how large pictures are.
+fn vp9_entry(track: &Track) -> Result<SampleEntry, Error> {
+    let config = vp9::Config::parse(&track.config)?;
+    let VideoParams { width, height, .. } = track.video().copied().unwrap_or_default();
+    let side = |side| u16::try_from(side).unwrap_or(u16::MAX);
+    let vp09 = Vp09 {
+        visual: visual(side(width), side(height)),
+        vpcc: record_behind(&VPCC_HEAD, track)?,
+        btrt: None,
+        colr: colr(config.colour()),
+        pasp: None,
+        spatial: None,
+    };
+    Ok(SampleEntry {
+        codec: vp09.into(),
+        shown: (width, height),
+    })
+}
+
+fn flac_entry(track: &Track) -> Result<SampleEntry, Error> {
+    let config = flac::Config::parse(&track.config)?;
+    let mut audio = audio(track);
+    audio.sample_size = u16::from(config.bits_per_sample());
+    Ok(sound(Flac {
+        audio,
+        dfla: record_behind(&DFLA_HEAD, track)?,
+    }))
+}
+
 fn aac_entry(track: &Track) -> Result<SampleEntry, Error> {
     let config = aac::Config::parse(&track.config)?;
     let specific = config.to_bytes();
@@ -206,6 +267,11 @@ fn mp3_type(track: &Track) -> u8 {
         _ => OBJECT_TYPE_MPEG1_AUDIO,
     }
 }
+
+/// Version and flags of `vpcC`.
+const VPCC_HEAD: [u8; 4] = [1, 0, 0, 0];
+/// Those of `dfLa`, and the header of its last metadata block, STREAMINFO.
+const DFLA_HEAD: [u8; 8] = [0, 0, 0, 0, 0x80, 0, 0, 34];
 
 /// `objectTypeIndication` (ISO/IEC 14496-1, table 5): ISO/IEC 14496-3, 13818-3 and
 /// 11172-3 audio.

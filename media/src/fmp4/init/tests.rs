@@ -7,7 +7,9 @@ use super::*;
 use crate::codec::avc::captures;
 use crate::codec::hevc::captures as hevc_captures;
 use crate::codec::mpeg_audio;
-use crate::codec::{self, AAC, AC3, AVC, EAC3, HEVC, MP3, OPUS, aac, avc, hevc, opus};
+use crate::codec::{
+    self, AAC, AC3, AV1, AVC, EAC3, FLAC, HEVC, MP3, OPUS, VP9, aac, avc, hevc, opus,
+};
 
 fn read(track: &Track) -> (Ftyp, Moov) {
     let bytes = init(track).unwrap();
@@ -220,13 +222,16 @@ fn what_cannot_be_carried_is_typed() {
         let error = init(&with(codec)).unwrap_err();
         assert!(matches!(error, Error::Codec(refused) if refused == codec));
     }
-    for codec in [AVC, HEVC, AAC, OPUS, MP3, AC3, EAC3] {
+    for codec in [AVC, HEVC, AV1, VP9, AAC, OPUS, FLAC, MP3, AC3, EAC3] {
         assert!(can_carry(codec));
     }
     for codec in [OPUS, AC3, EAC3] {
         assert!(matches!(init(&with(codec)), Err(Error::Record(refused, _)) if refused == codec));
     }
     assert!(matches!(init(&with(HEVC)), Err(Error::Hevc(_))));
+    assert!(matches!(init(&with(AV1)), Err(Error::Av1(_))));
+    assert!(matches!(init(&with(VP9)), Err(Error::Vp9(_))));
+    assert!(matches!(init(&with(FLAC)), Err(Error::Flac(_))));
     assert!(matches!(init(&with(AVC)), Err(Error::Avc(_))));
     assert!(matches!(init(&with(AAC)), Err(Error::Aac(_))));
 }
