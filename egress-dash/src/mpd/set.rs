@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use rillcast_core::{Codec, MediaKind, Timescale, Track};
+use rillcast_core::{Codec, Colour, MediaKind, Timescale, Track};
 use rillcast_media::cmaf::{Segment, Snapshot, TrackWindow};
 
 use super::{Date, REFERENCE, listed, name};
@@ -94,6 +94,9 @@ impl Set<'_> {
                     channels.attribute("value", audio.channels);
                 });
             }
+            if let Some(colour) = self.colour() {
+                write_colour(set, colour);
+            }
             if let Some((scheme, before)) = self.link(period, before) {
                 set.element("SupplementalProperty", |link| {
                     link.attribute("schemeIdUri", scheme);
@@ -112,6 +115,14 @@ impl Set<'_> {
                 representation.write(set, self, period);
             }
         });
+    }
+
+    /// How the colours of all its representations are meant, if they are meant alike.
+    fn colour(&self) -> Option<Colour> {
+        let of = |it: &Representation<'_>| it.track.video().and_then(|video| video.colour);
+        let first = self.representations.first().and_then(of)?;
+        let alike = self.representations.iter().all(|it| of(it) == Some(first));
+        alike.then_some(first)
     }
 
     /// What a player may take for granted that comes from the Period before
@@ -277,6 +288,27 @@ impl Representation<'_> {
     }
 }
 
+/// How colours are meant (ISO/IEC 23091-1, section 5.5.3). There is no other rendition
+/// to go to: who cannot show a high dynamic range shows it pale rather than not at all,
+/// so these are no essential properties. What is unspecified is left out.
+fn write_colour(set: &mut Document, colour: Colour) {
+    for (scheme, value) in [
+        ("urn:mpeg:mpegB:cicp:ColourPrimaries", colour.primaries),
+        (
+            "urn:mpeg:mpegB:cicp:TransferCharacteristics",
+            colour.transfer,
+        ),
+        ("urn:mpeg:mpegB:cicp:MatrixCoefficients", colour.matrix),
+    ] {
+        if value != UNSPECIFIED {
+            set.element("SupplementalProperty", |property| {
+                property.attribute("schemeIdUri", scheme);
+                property.attribute("value", value);
+            });
+        }
+    }
+}
+
 /// Whether it is a language tag (xs:language): publishers may send anything.
 fn is_language(text: &str) -> bool {
     let letters = |part: &str| part.bytes().all(|it| it.is_ascii_alphabetic());
@@ -294,6 +326,9 @@ fn base(snapshot: &Snapshot, track: &str) -> String {
     let key = snapshot.key.url_path();
     format!("../../../cmaf/{key}/{}/{track}/", snapshot.session)
 }
+
+/// The code point of colours of which nothing is said.
+const UNSPECIFIED: u8 = 2;
 
 /// Channels by their number (ISO/IEC 23003-3).
 const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
@@ -318,6 +353,27 @@ mod tests {
             "\u{e4}",
         ] {
             assert!(!is_language(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn colours_are_properties_without_what_is_unspecified() {
+        for (colour, want) in [
+            (Colour::new(9, 16, 9, false), &[9, 16, 9][..]),
+            (Colour::new(9, 2, 9, false), &[9, 9]),
+            (Colour::new(2, 2, 2, true), &[]),
+        ] {
+            let mut document = Document::new();
+            document.element("AdaptationSet", |set| write_colour(set, colour));
+            let text = document.finish();
+            let values: Vec<u8> = text
+                .split("value=\"")
+                .skip(1)
+                .map(|rest| rest.split('"').next().unwrap().parse().unwrap())
+                .collect();
+            assert_eq!(values, want, "{text}");
+            let said = text.contains("cicp:TransferCharacteristics");
+            assert_eq!(said, want.len() == 3, "{text}");
         }
     }
 }

@@ -4,10 +4,14 @@
 //! so audio is a rendition group that every video variant names; a stream
 //! without video lists its audio as the variant itself.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution, VariantStream};
-use rillcast_core::{Codec, FrameRate, MediaKind};
+use m3u8_rs::{
+    AlternativeMedia, AlternativeMediaType, MasterPlaylist, QuotedOrUnquoted, Resolution,
+    VariantStream,
+};
+use rillcast_core::{Codec, Colour, DynamicRange, FrameRate, MediaKind};
 use rillcast_media::cmaf::{Snapshot, TrackWindow};
 
 use super::VERSION;
@@ -28,6 +32,8 @@ pub(crate) struct Rendition {
     /// Width and height in pixels; 0 if unknown.
     pub(crate) size: (u32, u32),
     pub(crate) frame_rate: Option<FrameRate>,
+    /// Of pictures whose colours are described.
+    pub(crate) range: Option<DynamicRange>,
     /// 0 if unknown.
     pub(crate) channels: u16,
     pub(crate) language: Option<String>,
@@ -59,6 +65,7 @@ impl Rendition {
             frame_rate: track
                 .frame_rate
                 .or_else(|| video.and_then(|video| video.frame_rate)),
+            range: video.and_then(|video| video.colour.map(Colour::dynamic_range)),
             channels: audio.map_or(0, |audio| audio.channels),
             language: track.track.language.clone(),
             label: track.track.label.clone(),
@@ -139,6 +146,7 @@ fn variant(session: &str, track: &Rendition, audio: &[&Rendition]) -> VariantStr
             height: u64::from(height),
         }),
         frame_rate: track.frame_rate.map(thousandths),
+        other_attributes: track.range.map(video_range),
         ..VariantStream::default()
     }
 }
@@ -201,6 +209,18 @@ fn codecs<'a>(tracks: impl Iterator<Item = &'a Rendition>) -> Option<String> {
     Some(list)
 }
 
+/// VIDEO-RANGE (draft-pantos-hls-rfc8216bis section 4.4.6.2): without it, players
+/// take pictures for those that displays have always had.
+fn video_range(range: DynamicRange) -> HashMap<String, QuotedOrUnquoted> {
+    let value = match range {
+        DynamicRange::Pq => "PQ",
+        DynamicRange::Hlg => "HLG",
+        _ => "SDR",
+    };
+    let value = QuotedOrUnquoted::Unquoted(value.to_owned());
+    HashMap::from([("VIDEO-RANGE".to_owned(), value)])
+}
+
 /// FRAME-RATE: three decimals (RFC 8216 section 4.3.4.2).
 fn thousandths(rate: FrameRate) -> f64 {
     (rate.as_f64() * 1_000.0).round() / 1_000.0
@@ -239,6 +259,7 @@ mod tests {
             average: 2_500_000,
             size: (1_280, 720),
             frame_rate: FrameRate::new(30_000, 1_001),
+            range: None,
             channels: 0,
             language: None,
             label: None,
@@ -255,6 +276,7 @@ mod tests {
             average: 128_000,
             size: (0, 0),
             frame_rate: None,
+            range: None,
             channels: 2,
             language: language.map(str::to_owned),
             label: None,
@@ -392,6 +414,19 @@ mod tests {
             assert!(!text.contains(attribute), "{attribute} in {text}");
         }
         assert_eq!(render("s1", &[]), None);
+    }
+
+    #[test]
+    fn the_dynamic_range_is_said_where_colours_are_described() {
+        for (transfer, want) in [(1, "SDR"), (14, "SDR"), (16, "PQ"), (18, "HLG")] {
+            let mut track = video("v0");
+            track.range = Some(Colour::new(9, transfer, 9, false).dynamic_range());
+            let text = render("s1", &[track, audio("a1", None)]).unwrap();
+            assert!(text.contains(&format!(",VIDEO-RANGE={want}")), "{text}");
+            assert_eq!(text.matches("VIDEO-RANGE").count(), 1);
+        }
+        let text = render("s1", &[video("v0")]).unwrap();
+        assert!(!text.contains("VIDEO-RANGE"));
     }
 
     #[test]
