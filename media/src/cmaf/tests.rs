@@ -2,6 +2,7 @@
 //! and the cases that need more than a row.
 
 mod breaks;
+mod codecs;
 mod foreign;
 mod interest;
 mod random;
