@@ -14,6 +14,7 @@
 mod framers;
 mod hevc;
 mod input;
+mod newer;
 mod request;
 mod streams;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::{SourceItem, codec, fmp4};
 
 pub use framers::{ac3, adts, latm, mpeg_audio, opus};
 pub use hevc::{hevc_access_unit, hevc_config};
+pub use newer::{av1, flac, vp9};
 pub use request::request;
 pub use streams::{publish, segmenter};
 pub use timeline::timeline;

@@ -16,8 +16,10 @@ fn corpora_and_findings_are_survived() {
             ("ac3", ac3),
             ("adts", adts),
             ("amf0", amf0),
+            ("av1", av1),
             ("avc_access_unit", avc_access_unit),
             ("avc_config", avc_config),
+            ("flac", flac),
             ("flv_bodies", flv_bodies),
             ("flv_file", flv_file),
             ("hevc_access_unit", hevc_access_unit),
@@ -30,6 +32,7 @@ fn corpora_and_findings_are_survived() {
             ("segmenter", segmenter),
             ("timeline", timeline),
             ("ts", ts),
+            ("vp9", vp9),
         ],
     );
 }
@@ -39,6 +42,9 @@ proptest! {
     fn random_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..400)) {
         avc_access_unit(&data);
         hevc_access_unit(&data);
+        av1(&data);
+        vp9(&data);
+        flac(&data);
         request(&data);
         timeline(&data);
         ts(&data);
