@@ -600,7 +600,7 @@ fn sounds_by_their_four_characters() {
     let mut info = b"\x90fLaC\x04\0\x04\0\0\0\0\0\x08\x15\x0b\xb8\0\xf0".to_vec();
     info.resize(5 + 34, 0);
     let mut demuxer = Demuxer::new();
-    for (start, codec, rate) in [(&opus[..], "opus", 48_000), (&info, "flac", 48_000)] {
+    for (start, codec, rate) in [(&opus[..], "opus", 48_000), (&info, "fLaC", 48_000)] {
         let items = audio(&mut demuxer, start);
         assert_eq!(tracks(&items)[0].codec_string, codec);
         assert_eq!(tracks(&items)[0].timescale.hz(), rate);
