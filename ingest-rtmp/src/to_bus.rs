@@ -151,11 +151,11 @@ impl ToBus {
             // Sound may be missing from a picture, and one picture beside
             // another, but there must be one. Before the first access unit it
             // may be about to be described.
-            if unsupported.kind() == TrackKind::Video
-                && !unsupported.is_announcement()
-                && !self.demuxer.has(TrackKind::Video)
-            {
-                return Err(Stop::Unusable(unsupported.to_string()));
+            if unsupported.kind() == TrackKind::Video && !self.demuxer.has(TrackKind::Video) {
+                return match unsupported.is_announcement() {
+                    true => Ok(()),
+                    false => Err(Stop::Unusable(unsupported.to_string())),
+                };
             }
         }
         if let Some(track) = left_out {
@@ -284,9 +284,9 @@ mod tests {
             \xcb\x83\xcb\x20";
         let frame = &b"\xa1vvc1\0\0\0\x01"[..];
         for (body, line) in [
-            (&b"\x90vvc1\x01"[..], true),
+            (&b"\x90vvc1\x01"[..], false),
             (header, false),
-            (frame, false),
+            (frame, true),
             (frame, false),
         ] {
             assert_eq!(to_bus.push(message(MediaKind::Video, body), now), Ok(()));
