@@ -168,7 +168,7 @@ fn codecs_by_their_four_characters() {
         &[(0, "hvc1.1.6.L30.90"), (1, "mp4a.40.2")],
     );
     check("ffmpeg-9.0-av1-opus", &[(0, "av01.0.00M.08"), (1, "opus")]);
-    check("ffmpeg-9.0-vp9-flac", &[(0, "vp09.00.10.08"), (1, "flac")]);
+    check("ffmpeg-9.0-vp9-flac", &[(0, "vp09.00.10.08"), (1, "fLaC")]);
     check("ffmpeg-9.0-ac3", &[(0, "avc1.42c00a"), (1, "ac-3")]);
     check("ffmpeg-9.0-eac3", &[(0, "avc1.42c00a"), (1, "ec-3")]);
 }
