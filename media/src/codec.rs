@@ -10,6 +10,7 @@ mod bits;
 pub mod flac;
 pub mod framer;
 pub mod hevc;
+pub mod light;
 pub mod mpeg_audio;
 mod nal;
 pub mod opus;

@@ -1,4 +1,4 @@
-//! AV1, VP9 and FLAC of FFmpeg's encoders through the parsers and into fragmented
+//! HEVC, AV1, VP9 and FLAC of FFmpeg's encoders through the parsers and into fragmented
 //! MP4, which FFmpeg reads again without a warning: to the byte, the tick and the
 //! decoded picture.
 //!
@@ -17,7 +17,7 @@ use std::process::Command;
 
 use bytes::Bytes;
 use rillcast_core::{Codec, Track, TrackId};
-use rillcast_media::codec::{self, AV1, FLAC, VP9, av1, flac, vp9};
+use rillcast_media::codec::{self, AV1, FLAC, HEVC, VP9, av1, flac, hevc, vp9};
 use rillcast_media::fmp4;
 
 struct Source {
@@ -29,7 +29,34 @@ struct Source {
     shown: &'static [&'static str],
 }
 
-const SOURCES: [Source; 8] = [
+const SOURCES: [Source; 9] = [
+    Source {
+        name: "HEVC, open GOPs, mastered for a display",
+        codec: HEVC,
+        encoder: &[
+            "-pix_fmt",
+            "yuv420p10le",
+            "-c:v",
+            "libx265",
+            "-preset",
+            "ultrafast",
+            "-tag:v",
+            "hvc1",
+            "-x265-params",
+            "log-level=error:open-gop=1:keyint=15:bframes=3:hdr10=1:colorprim=bt2020:\
+             transfer=smpte2084:colormatrix=bt2020nc:max-cll=1000,400:master-display=\
+             G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)",
+        ],
+        codec_string: "hvc1.2.4.L60.90",
+        shown: &[
+            "codec_tag_string=hvc1",
+            "color_transfer=smpte2084",
+            "side_data_type=Mastering display metadata",
+            "max_luminance=10000000/10000",
+            "side_data_type=Content light level metadata",
+            "max_content=1000",
+        ],
+    },
     Source {
         name: "AV1, libaom",
         codec: AV1,
@@ -222,6 +249,13 @@ fn track(source: &Source, file: &[u8], units: &[Unit]) -> Track {
             config.absorb(first).unwrap();
             assert_eq!(*config.sequence(), written);
             assert_eq!(av1::Config::gather(first), Some(config.clone()));
+            for unit in units {
+                assert_eq!(config.absorb(&unit.payload), Ok(false));
+            }
+            config.track(TrackId(0))
+        }
+        HEVC => {
+            let mut config = hevc::Config::parse(boxed(file, *b"hvcC")).unwrap();
             for unit in units {
                 assert_eq!(config.absorb(&unit.payload), Ok(false));
             }

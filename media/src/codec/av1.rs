@@ -15,7 +15,6 @@ mod sequence;
 mod tests;
 
 pub use config::Config;
-pub use metadata::{Light, Mastering};
 pub use obu::{Summary, canonical, equal, is_keyframe, summarize};
 pub use sequence::{Level, Sequence};
 

@@ -8,6 +8,7 @@
 //! what counts; the others are carried along.
 
 mod config;
+mod message;
 #[cfg(test)]
 pub(crate) use config::captures;
 mod sps;

@@ -22,13 +22,46 @@ use super::{Error, track_id};
 /// [`Error::Codec`] for a codec that [`can_carry`] does not know; another one if the
 /// track's configuration is malformed.
 pub fn init(track: &Track) -> Result<Bytes, Error> {
-    let entry = sample_entry(track)?;
+    let mut entry = sample_entry(track)?;
+    let boxes = std::mem::take(&mut entry.boxes);
     let mut out = Vec::with_capacity(1_024);
     ftyp()
         .encode(&mut out)
         .and_then(|()| moov(track, entry).encode(&mut out))
         .map_err(|error| Error::Encode(error.into()))?;
+    if !boxes.is_empty() {
+        put_into_entry(&mut out, &boxes).ok_or(Error::TooLarge)?;
+    }
     Ok(out.into())
+}
+
+/// Puts `boxes` behind what the sample entry of an init segment has.
+fn put_into_entry(init: &mut Vec<u8>, boxes: &[u8]) -> Option<()> {
+    let added = u32::try_from(boxes.len()).ok()?;
+    let size = |init: &[u8], at: usize| {
+        let size = init.get(at..)?.first_chunk()?;
+        Some(u32::from_be_bytes(*size))
+    };
+    let end = |init: &[u8], at: usize| at.checked_add(usize::try_from(size(init, at)?).ok()?);
+    let mut around = Vec::new();
+    let mut at = 0;
+    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"] {
+        while init.get(at + 4..at + 8)? != kind {
+            at = end(init, at)?;
+        }
+        around.push(at);
+        // `stsd` has version, flags and the number of its entries.
+        at += if kind == b"stsd" { 16 } else { 8 };
+    }
+    around.push(at);
+    let behind = end(init, at)?;
+    for at in around {
+        let grown = size(init, at)?.checked_add(added)?;
+        let field = init.get_mut(at..at + 4)?;
+        field.copy_from_slice(&grown.to_be_bytes());
+    }
+    init.splice(behind..behind, boxes.iter().copied());
+    Some(())
 }
 
 fn ftyp() -> Ftyp {

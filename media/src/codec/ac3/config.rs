@@ -103,7 +103,8 @@ impl Config {
     /// Whether this is the same but for what access units of one stream may
     /// have differently: their data rate, and with Enhanced AC-3 the kind of
     /// service, which not all of them state.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
         let lasting = |config: &Self| {
             let mut config = config.clone();
             config.data_rate = 0;

@@ -3,10 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use rillcast_core::{MediaParams, Timescale, Track, TrackId, VideoParams};
 
-use super::metadata::{self, Light, Mastering};
+use super::metadata;
 use super::obu::{METADATA, Obu, SEQUENCE_HEADER, obus};
 use super::{Error, Sequence};
 use crate::codec::AV1;
+use crate::codec::light::{Light, Mastering};
 use crate::codec::nal::trimmed;
 
 /// A decoder's configuration: the sequence header of a stream, and metadata

@@ -2,32 +2,8 @@
 //! pictures are, and on which display they were made.
 
 use super::obu::{METADATA, leb128, obus};
+use crate::codec::light::{Light, Mastering};
 use crate::cursor::Cursor;
-
-/// How bright pictures are: `metadata_hdr_cll()`, in candela a square metre.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Light {
-    /// The brightest sample.
-    pub max_content: u16,
-    /// The brightest average of a picture.
-    pub max_average: u16,
-}
-
-/// The display that pictures were made on: `metadata_hdr_mdcv()`, in the units
-/// of ISO/IEC 23008-2 section D.3.28, where files want it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Mastering {
-    /// Chromaticity of green, blue and red, in steps of 0.00002.
-    pub primaries: [(u16, u16); 3],
-    /// Of white.
-    pub white: (u16, u16),
-    /// In steps of 0.0001 candela a square metre.
-    pub max_luminance: u32,
-    /// The same.
-    pub min_luminance: u32,
-}
 
 /// What the metadata OBUs among `bytes` say.
 pub(super) fn read(bytes: &[u8]) -> (Option<Mastering>, Option<Light>) {
@@ -41,7 +17,7 @@ pub(super) fn read(bytes: &[u8]) -> (Option<Mastering>, Option<Light>) {
         };
         let mut cursor = Cursor::new(obu.body.get(len..).unwrap_or_default());
         match kind {
-            LIGHT => light = read_light(&mut cursor).or(light),
+            LIGHT => light = Light::read(&mut cursor).or(light),
             MASTERING => mastering = read_mastering(&mut cursor).or(mastering),
             _ => {}
         }
@@ -54,13 +30,8 @@ pub(super) fn is_of_the_stream(body: &[u8]) -> bool {
     leb128(body).is_some_and(|(kind, _)| matches!(kind, LIGHT | MASTERING))
 }
 
-fn read_light(cursor: &mut Cursor<'_>) -> Option<Light> {
-    Some(Light {
-        max_content: cursor.u16()?,
-        max_average: cursor.u16()?,
-    })
-}
-
+/// `metadata_hdr_mdcv()`, in the units of files: red comes first, and numbers are
+/// fractions of powers of two.
 fn read_mastering(cursor: &mut Cursor<'_>) -> Option<Mastering> {
     let mut point = || Some((steps(cursor.u16()?), steps(cursor.u16()?)));
     let (red, green, blue, white) = (point()?, point()?, point()?, point()?);

@@ -7,9 +7,10 @@ use rillcast_core::{MediaParams, Timescale, Track, TrackId, VideoParams};
 
 use super::sps::vps_frame_rate;
 use super::unit::{PPS, PREFIX_SEI, SPS, VPS};
-use super::{Error, Level, Sps, unit_type, units};
+use super::{Error, Level, Sps, message, unit_type, units};
 use crate::codec::HEVC;
 use crate::codec::bits::BitReader;
+use crate::codec::light::{Light, Mastering};
 use crate::codec::nal::{trimmed, unescape};
 use crate::codec::sets::{Allowance, ParameterSets};
 use crate::cursor::Cursor;
@@ -86,6 +87,13 @@ impl Config {
         let id = Some(u32::from(first.id));
         config.sets.sps.push(id, Bytes::copy_from_slice(sps));
         config.absorb(payload).ok()?;
+        for unit in units(payload).filter_map(Result::ok).map(trimmed) {
+            let known = config.sets.sei.units();
+            let is_new = known.len() < MAX_MESSAGES && !config.sets.sei.contains(unit);
+            if is_new && unit_type(unit) == PREFIX_SEI && message::is_of_light(unit) {
+                config.sets.sei.push(None, Bytes::copy_from_slice(unit));
+            }
+        }
         config.sets.check_size().ok()?;
         let Sets { vps, pps, .. } = &config.sets;
         (!vps.units().is_empty() && !pps.units().is_empty()).then_some(config)
@@ -127,6 +135,20 @@ impl Config {
     #[must_use]
     pub fn messages(&self) -> &[Bytes] {
         self.sets.sei.units()
+    }
+
+    /// The display that the pictures were made on, if a message says it.
+    #[must_use]
+    pub fn mastering(&self) -> Option<Mastering> {
+        self.messages()
+            .iter()
+            .find_map(|unit| message::mastering(unit))
+    }
+
+    /// How bright the pictures are, if a message says it.
+    #[must_use]
+    pub fn light(&self) -> Option<Light> {
+        self.messages().iter().find_map(|unit| message::light(unit))
     }
 
     /// The codec with its profile, tier, level and constraints: for example
@@ -338,6 +360,9 @@ fn set_id(unit: &[u8]) -> Result<u32, Error> {
     };
     id.filter(|id| *id < end).ok_or(NO_ID)
 }
+
+/// One says the display, one the light.
+const MAX_MESSAGES: usize = 2;
 
 #[cfg(test)]
 pub(crate) mod captures;

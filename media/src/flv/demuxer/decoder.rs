@@ -150,8 +150,10 @@ impl Decoder {
             Self::Ac3(last) => {
                 let payload = whole();
                 let next = ac3::Config::of_frame(&payload).ok_or(Error::NoHeader(AC3))?;
-                let changed = next != *last;
-                *last = next;
+                let changed = !last.is_like(&next);
+                if changed {
+                    *last = next;
+                }
                 Ok(Unit::sound(changed, payload, ac3::FRAME_DURATION))
             }
             Self::Mpeg(last) => {

@@ -13,6 +13,7 @@ use rillcast_core::{AudioParams, Codec, Track, VideoParams};
 
 use super::super::Error;
 use super::whole;
+use crate::codec::light::{Light, Mastering};
 use crate::codec::{
     AAC, AC3, AV1, AVC, EAC3, FLAC, HEVC, MP3, OPUS, VP9, aac, av1, avc, flac, hevc, vp9,
 };
@@ -21,6 +22,8 @@ use crate::codec::{
 pub(super) struct SampleEntry {
     pub(super) codec: mp4_atom::Codec,
     pub(super) shown: (u32, u32),
+    /// Boxes that stand in it behind all others: those that mp4-atom does not know.
+    pub(super) boxes: Vec<u8>,
 }
 
 /// Whether [`init`](super::init) knows a sample entry for the codec. A stream with a
@@ -75,6 +78,7 @@ fn sound(codec: impl Into<mp4_atom::Codec>) -> SampleEntry {
     SampleEntry {
         codec: codec.into(),
         shown: (0, 0),
+        boxes: Vec::new(),
     }
 }
 
@@ -122,6 +126,24 @@ fn colr(colour: Option<avc::Colour>) -> Option<Colr> {
     })
 }
 
+/// `mdcv` and `clli`.
+fn light(mastering: Option<Mastering>, light: Option<Light>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut put = |kind: &[u8; 4], body: Bytes| {
+        let size = u32::try_from(8 + body.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&size.to_be_bytes());
+        out.extend_from_slice(kind);
+        out.extend_from_slice(&body);
+    };
+    if let Some(mastering) = mastering {
+        put(b"mdcv", mastering.to_bytes());
+    }
+    if let Some(light) = light {
+        put(b"clli", light.to_bytes());
+    }
+    out
+}
+
 fn avc_entry(track: &Track) -> Result<SampleEntry, Error> {
     let config = avc::Config::parse(&track.config)?;
     let sps = *config.sps();
@@ -150,6 +172,7 @@ fn avc_entry(track: &Track) -> Result<SampleEntry, Error> {
     Ok(SampleEntry {
         codec: avc1.into(),
         shown: sps.display_size(),
+        boxes: Vec::new(),
     })
 }
 
@@ -171,6 +194,7 @@ fn hevc_entry(track: &Track) -> Result<SampleEntry, Error> {
     Ok(SampleEntry {
         codec: hvc1.into(),
         shown: sps.display_size(),
+        boxes: light(config.mastering(), config.light()),
     })
 }
 
@@ -191,6 +215,7 @@ fn av1_entry(track: &Track) -> Result<SampleEntry, Error> {
     Ok(SampleEntry {
         codec: av01.into(),
         shown: (sequence.width, sequence.height),
+        boxes: light(config.mastering(), config.light()),
     })
 }
 
@@ -210,6 +235,7 @@ fn vp9_entry(track: &Track) -> Result<SampleEntry, Error> {
     Ok(SampleEntry {
         codec: vp09.into(),
         shown: (width, height),
+        boxes: Vec::new(),
     })
 }
 
