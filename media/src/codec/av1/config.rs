@@ -57,7 +57,7 @@ impl Config {
             let obu = obu?;
             match obu.kind {
                 SEQUENCE_HEADER if found.is_none() => {
-                    found = Some((Sequence::parse(obu.body)?, with_size(&obu)?));
+                    found = Some((Sequence::parse(trimmed(obu.body))?, with_size(&obu)?));
                 }
                 METADATA if metadata::is_of_the_stream(obu.body) => {
                     let message = with_size(&obu)?;
@@ -186,7 +186,7 @@ impl Config {
             if obu.kind == SEQUENCE_HEADER {
                 let header = with_size(&obu)?;
                 if next.is_none() && header != self.header {
-                    next = Some((Sequence::parse(obu.body)?, header));
+                    next = Some((Sequence::parse(trimmed(obu.body))?, header));
                 }
             }
         }
