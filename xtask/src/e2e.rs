@@ -10,6 +10,7 @@
 
 mod browser;
 mod cache;
+mod codecs;
 mod dash;
 mod exact;
 mod glass;

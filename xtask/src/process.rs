@@ -21,6 +21,11 @@ impl Failure {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// Says what it is about.
+    pub(crate) fn about(&self, what: impl fmt::Display) -> Self {
+        Self(format!("{what}: {self}"))
+    }
 }
 
 impl fmt::Display for Failure {

@@ -7,6 +7,7 @@ mod manifest;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::edge::edge;
+pub(crate) use self::manifest::Manifest;
 use super::browser::{Report, Viewer, With};
 use super::publisher::{Publisher, Source};
 use super::scenarios::{KEY, check_clean};

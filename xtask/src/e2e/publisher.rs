@@ -135,7 +135,8 @@ impl Publisher {
         Self::spawn(bench, name, command)
     }
 
-    fn spawn(bench: &Bench, name: &str, mut command: Command) -> Result<Self> {
+    /// Publishes with a command that is ready to run.
+    pub(super) fn spawn(bench: &Bench, name: &str, mut command: Command) -> Result<Self> {
         let log = format!("{name}.log");
         command
             .stdin(Stdio::null())

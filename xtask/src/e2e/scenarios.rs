@@ -12,7 +12,9 @@ use super::exact::{self, Collector, Kind};
 use super::playlist::{Media, Multivariant};
 use super::publisher::{Publisher, Source};
 use super::server::Server;
-use super::{Bench, cache, dash, glass, hostile, https, note, player, srt, troubles, wait_for};
+use super::{
+    Bench, cache, codecs, dash, glass, hostile, https, note, player, srt, troubles, wait_for,
+};
 use crate::http;
 use crate::process::{Context, Result, Run, ensure};
 
@@ -107,6 +109,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "cache",
         what: "a cache in front fetches each segment once for viewers of HLS and DASH",
         run: cache::run,
+    },
+    Scenario {
+        name: "codecs",
+        what: "every codec over every transport is served as it was sent, and plays",
+        run: codecs::run,
     },
     Scenario {
         name: "srt-callers",
