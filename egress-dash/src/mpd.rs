@@ -109,10 +109,7 @@ pub(crate) fn render(
             let depth: Duration = depth.sum();
             mpd.attribute("timeShiftBufferDepth", Length(depth));
             let delay = if pace.low_latency {
-                // Who goes by this, and not by the latency, counts it from the end
-                // of what can be had: a part behind live.
-                let part = primary.part_target_duration;
-                latency.saturating_sub(part).max(part)
+                latency
             } else {
                 longest * 3
             };

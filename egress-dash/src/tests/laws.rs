@@ -324,11 +324,6 @@ fn check_depth(mpd: &MPD, snapshot: &Snapshot) -> Result<(), String> {
         low_latency || delay == said * 3,
         "the delay is {delay:?}, not three segments of {said:?}"
     );
-    let parts = snapshot.primary().map(|track| track.part_target_duration);
-    law!(
-        !low_latency || Some(delay) >= parts,
-        "the delay is {delay:?}, less than a part"
-    );
     // What may be sought is listed.
     let depth = mpd.timeShiftBufferDepth.ok_or("no timeShiftBufferDepth")?;
     let primary = snapshot.primary().ok_or("no primary track")?;
