@@ -69,7 +69,13 @@ pub(crate) fn low_latency(bench: &Bench) -> Result {
 /// Every player, three segments behind live.
 pub(crate) fn ordinary(bench: &Bench) -> Result {
     const SECONDS: u32 = 12;
-    let source = source(bench);
+    // Segments of 1.2 s: at each reload of a timeline FFmpeg goes back to the whole
+    // second in which its place is (5.1 to 9.0), and of two segments that begin in one
+    // second it takes the first again.
+    let source = Source {
+        gop: 30,
+        ..source(bench)
+    };
     let mut server = Server::start(bench, &[SHORT_SEGMENTS, "dash.low_latency=false"])?;
     let mut publisher = Publisher::live(bench, "publisher", &source, &server.rtmp(KEY)?)?;
     server.wait_settled(bench, KEY)?;
