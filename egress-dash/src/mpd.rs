@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use rillcast_media::cmaf::{Segment, Snapshot, TrackWindow};
 
-use crate::timetable::{Period, Timetable, end_of};
+use crate::timetable::{Cadence, Period, Timetable};
 use crate::xml::Document;
 
 /// What is chosen about a manifest, beside what follows from the stream.
@@ -50,30 +50,6 @@ pub(crate) fn pace(snapshot: &Snapshot, timetable: &Timetable) -> Pace {
     }
 }
 
-/// The Periods to write: those that have something listed.
-///
-/// In low latency, those that list segments by their times go once the Period
-/// after them has lasted for as long as players stay behind without it: shaka 5.2
-/// takes the last time that is listed for the live edge, wherever it is, and dates
-/// all segments by it.
-fn shown(timetable: &Timetable, snapshot: &Snapshot, low_latency: bool) -> Vec<Period> {
-    let periods = timetable.periods();
-    let skip = match periods.iter().rposition(|period| period.cadence.is_none()) {
-        Some(index) if low_latency => {
-            let next = periods.get(index + 1);
-            let primary = snapshot.primary().map_or(&[][..], |track| track.listed());
-            let after = primary.last().zip(next).map(|(last, next)| {
-                let lasted = end_of(last).saturating_sub(next.begin);
-                Duration::from_nanos(u64::try_from(lasted).unwrap_or(0))
-            });
-            let has_lasted = after.is_some_and(|after| after >= snapshot.target_duration * 3);
-            if has_lasted { index + 1 } else { 0 }
-        }
-        _ => 0,
-    };
-    periods.get(skip..).unwrap_or_default().to_vec()
-}
-
 /// Writes the manifest as of `now`; `None` if nothing can be played.
 pub(crate) fn render(
     snapshot: &Snapshot,
@@ -86,7 +62,7 @@ pub(crate) fn render(
     let pace = pace(snapshot, timetable);
     let latency = options.target_latency.unwrap_or(default_latency(primary));
     let longest = longest(snapshot, timetable);
-    let shown = shown(timetable, snapshot, pace.low_latency);
+    let shown = timetable.periods();
     let mut document = Document::new();
     document.element("MPD", |mpd| {
         mpd.attribute("xmlns", "urn:mpeg:dash:schema:mpd:2011");
@@ -124,6 +100,9 @@ pub(crate) fn render(
         mpd.attribute("minBufferTime", Length(buffer));
         if pace.low_latency {
             service_description(mpd, latency);
+        }
+        if !is_static && timetable.is_low_latency() {
+            write_origin(mpd, snapshot, last, pace.low_latency);
         }
         let before = std::iter::once(None).chain(shown.iter().map(Some));
         for (period, before) in shown.iter().zip(before) {
@@ -180,6 +159,27 @@ fn write_period(
         }
         for set in set::sets(snapshot, period, low_latency) {
             set.write(element, period, before);
+        }
+    });
+}
+
+/// Writes a Period before all others that lasts no time and has the tracks of the
+/// `last` one.
+///
+/// dash.js 5.2 takes a manifest's only Period for the last one of all, even of a dynamic
+/// manifest: once that has an end, it ends playback there for good. And it has to be
+/// there from the first manifest on, since shaka 5.2 takes every Period behind a new one
+/// for new.
+fn write_origin(mpd: &mut Document, snapshot: &Snapshot, last: &Period, low_latency: bool) {
+    let mut origin = last.clone();
+    origin.cadence = origin.cadence.or(Some(Cadence::SECOND));
+    origin.end = Some((origin.first, origin.start()));
+    mpd.element("Period", |element| {
+        element.attribute("id", ORIGIN);
+        element.attribute("start", Seconds(0));
+        element.attribute("duration", Seconds(0));
+        for set in set::sets(snapshot, &origin, low_latency) {
+            set.write(element, &origin, None);
         }
     });
 }
@@ -274,6 +274,9 @@ impl fmt::Display for Length {
         Seconds(nanos).fmt(f)
     }
 }
+
+/// The id of the Period that lasts no time.
+const ORIGIN: &str = "origin";
 
 /// The id of the reference that a latency is measured by.
 const REFERENCE: u32 = 0;

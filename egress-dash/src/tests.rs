@@ -171,6 +171,36 @@ fn after_a_break_a_cadence_that_is_kept_need_not_be_shown_anew() {
 }
 
 #[test]
+fn a_segment_that_a_break_cut_short_ends_its_period_and_no_cadence() {
+    let mut scene = even((25, 1), 50, 24);
+    scene.gops[12].frames = 20;
+    scene.gops[13].pause = Some(2_500);
+    let viewer = watch(&scene, true);
+    // 13 is promised and read as part of the second Period, and stays there.
+    assert_eq!(viewer.starts_of_periods(), [1, 6, 14]);
+    assert_eq!(viewer.cadences().len(), 2);
+}
+
+#[test]
+fn what_is_left_of_a_publisher_when_its_period_has_ended_is_no_period() {
+    let mut scene = even((25, 1), 50, 24);
+    // One picture of the next segment, which is known to be one when it stalls.
+    scene.gops[12].frames = 1;
+    scene.gops[13].pause = Some(2_500);
+    let viewer = watch(&scene, true);
+    assert_eq!(viewer.starts_of_periods(), [1, 6, 14]);
+    assert_eq!(viewer.cadences().len(), 2);
+}
+
+#[test]
+fn a_segment_that_is_short_without_a_break_is_the_last_that_was_promised() {
+    let mut scene = even((25, 1), 50, 30);
+    scene.gops[12].frames = 40;
+    let viewer = watch(&scene, true);
+    assert_eq!(viewer.starts_of_periods(), [1, 6, 14, 19]);
+}
+
+#[test]
 fn a_configuration_of_its_own_is_a_period_of_its_own() {
     let mut scene = even((25, 1), 50, 12);
     scene.gops[6].changed = true;

@@ -32,6 +32,10 @@ pub(crate) struct Timetable {
     at: Option<(u64, i64)>,
     run: Run,
     drift: Drift,
+    /// The segment that would have followed when the publisher went. If anything comes
+    /// of it all the same, it is a frame or two of some of the tracks: no Period is made
+    /// of them, and the one before has ended already.
+    rest: Option<u64>,
     changes: u64,
 }
 
@@ -92,24 +96,34 @@ impl Period {
         number >= self.first && self.end.is_none_or(|(next, _)| number < next)
     }
 
-    /// Whether a segment keeps its cadence, if it has one, as far as the segment has
-    /// come.
+    /// Whether a segment can be its next: keeps its cadence, if it has one, or ends
+    /// too early for that. Such a one is its last.
     fn expects(&self, segment: &Segment) -> bool {
-        let Some(cadence) = self.cadence else {
-            return true;
-        };
-        let count = segment.number.saturating_sub(self.first);
-        let nominal = self.begin.saturating_add(cadence.nanos(count));
-        let end = nominal.saturating_add(cadence.nanos(1));
-        let late = end_of(segment).saturating_sub(end);
-        let slack = cadence.half_frame();
-        nominal.abs_diff(segment.time) <= slack
-            && late.unsigned_abs()
-                <= if segment.complete || late > 0 {
-                    slack
-                } else {
-                    u64::MAX
-                }
+        self.cadence.is_none_or(|cadence| {
+            let (begin, end) = self.nominal(segment.number, cadence);
+            let slack = cadence.half_frame();
+            begin.abs_diff(segment.time) <= slack
+                && end_of(segment) <= end.saturating_add_unsigned(slack)
+        })
+    }
+
+    /// Whether a segment ends before its cadence says: nothing can follow it in this
+    /// Period.
+    ///
+    /// It belongs to it all the same. Who reads it while it is cut has it as part of
+    /// this Period; in another one dash.js 5.2 would look for it in vain, and stay.
+    fn ends_with(&self, segment: &Segment) -> bool {
+        self.cadence.is_some_and(|cadence| {
+            let (_, end) = self.nominal(segment.number, cadence);
+            end_of(segment).saturating_add_unsigned(cadence.half_frame()) < end
+        })
+    }
+
+    /// When the segment of that number begins and ends by `cadence`.
+    fn nominal(&self, number: u64, cadence: Cadence) -> (i64, i64) {
+        let count = number.saturating_sub(self.first);
+        let begin = self.begin.saturating_add(cadence.nanos(count));
+        (begin, begin.saturating_add(cadence.nanos(1)))
     }
 }
 
@@ -123,13 +137,24 @@ impl Timetable {
             at: None,
             run: Run::default(),
             drift: Drift::default(),
+            rest: None,
             changes: 0,
         }
     }
 
-    /// The Periods that have something listed, oldest first.
+    /// The Periods to write, oldest first: those that have something listed.
+    ///
+    /// In low latency, those that list segments by their times go for good once the
+    /// Period after them has lasted for as long as players stay behind without it:
+    /// shaka 5.2 takes the last time that is listed for the live edge, wherever it is,
+    /// and dates all segments by it.
     pub(crate) fn periods(&self) -> &[Period] {
         &self.periods
+    }
+
+    /// Whether segments of one length may be announced before they are there.
+    pub(crate) const fn is_low_latency(&self) -> bool {
+        self.low_latency
     }
 
     /// Counts what has changed about them.
@@ -161,12 +186,7 @@ impl Timetable {
         let ahead = (number..=primary.next.0).map_while(|number| primary.segment(number));
         let stranger = ahead.clone().find(|segment| !self.goes_on(segment));
         let stranger = stranger.map(|stranger| stranger.number);
-        // Sound may be back before the picture is.
-        let is_broken = |number: &u64| {
-            let segments = snapshot.tracks.iter().map(|track| track.segment(*number));
-            segments.flatten().any(|segment| segment.discontinuity)
-        };
-        let broken = (number..=primary.next.0).find(is_broken);
+        let broken = (number..=primary.next.0).find(|number| is_broken(snapshot, *number));
         let broken =
             broken.filter(|number| self.periods.last().is_some_and(|it| it.first < *number));
         if let Some(stranger) = stranger.into_iter().chain(broken).min() {
@@ -175,12 +195,33 @@ impl Timetable {
             self.close();
         } else if primary.open.is_none() {
             let end = ahead.last().map(|last| end_of(last));
-            if left || self.is_overdue(end, snapshot, now) {
+            if left {
+                self.close_before(primary, primary.next.0);
+                self.rest = Some(primary.next.0);
+            } else if self.is_overdue(end, snapshot, now) {
                 self.close_before(primary, primary.next.0);
             }
         }
         self.periods
             .retain(|period| period.end.is_none_or(|(next, _)| next > first.number));
+        self.retire(primary, snapshot.target_duration * 3);
+    }
+
+    /// Lets go what stands before a Period that has a cadence and has lasted for so long.
+    fn retire(&mut self, primary: &TrackWindow, enough: Duration) {
+        let listed = |period: &Period| period.cadence.is_none();
+        let Some(index) = self.periods.iter().rposition(listed) else {
+            return;
+        };
+        let begin = self.periods.get(index + 1).map(|next| next.begin);
+        let lasted = primary.listed().last().zip(begin).map(|(last, begin)| {
+            let nanos = end_of(last).saturating_sub(begin);
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+        });
+        if lasted.is_some_and(|lasted| lasted >= enough) {
+            self.periods.drain(..=index);
+            self.changes += 1;
+        }
     }
 
     /// Adds a segment that is complete in all tracks.
@@ -192,6 +233,10 @@ impl Timetable {
             self.at = self.at.map(|(_, end)| (number + 1, end));
             return;
         };
+        if self.rest == Some(number) && !is_broken(snapshot, number) {
+            self.at = Some((number + 1, end_of(segment)));
+            return;
+        }
         let late = lateness(snapshot, segment);
         let rate = snapshot.primary().and_then(|primary| primary.frame_rate);
         let open = self.periods.last().filter(|period| period.holds(number));
@@ -237,6 +282,10 @@ impl Timetable {
         self.run.add(segment);
         self.drift.add(late);
         self.at = Some((number + 1, end_of(segment)));
+        let period = self.periods.last();
+        if period.is_some_and(|period| period.holds(number) && period.ends_with(segment)) {
+            self.close();
+        }
     }
 
     /// Periods do not overlap, however the clocks went: how far behind stream time
@@ -315,6 +364,13 @@ fn is_complete(snapshot: &Snapshot, number: u64) -> bool {
     };
     snapshot.tracks.iter().any(is_there)
         && (snapshot.is_ended() || snapshot.tracks.iter().all(has_passed))
+}
+
+/// Whether a discontinuity stands before the segment of that number in any track:
+/// sound may be back before the picture is.
+fn is_broken(snapshot: &Snapshot, number: u64) -> bool {
+    let segments = snapshot.tracks.iter().map(|track| track.segment(number));
+    segments.flatten().any(|segment| segment.discontinuity)
 }
 
 /// The tracks that have media in the segment of that number.

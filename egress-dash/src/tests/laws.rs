@@ -139,8 +139,24 @@ impl Viewer {
                 "a Period that is over has no duration"
             );
             let over = self.ended || period.duration.is_some();
+            if period.id.as_deref() == Some("origin") {
+                law!(
+                    index == 0 && floor.is_zero() && !period.adaptations.is_empty(),
+                    "the first Period is more than a beginning"
+                );
+                continue;
+            }
             self.check_period(period, snapshot, (age, now), over)?;
         }
+        let mut templates = mpd.periods.iter().flat_map(|period| &period.adaptations);
+        let counted = templates.any(|set| {
+            let mut templates = set.representations.iter();
+            templates.any(|it| it.SegmentTemplate.iter().any(|it| it.duration.is_some()))
+        });
+        law!(
+            self.ended || !counted || mpd.periods.len() > 1 || mpd.periods[0].duration.is_none(),
+            "its only Period has an end: dash.js takes that for the end of all"
+        );
         if self.ended {
             let end = mpd.mediaPresentationDuration.ok_or("it has no end")?;
             law!(
@@ -162,6 +178,7 @@ impl Viewer {
         let start = period.start.unwrap_or_default();
         self.fix(&format!("the start of {id}"), format!("{start:?}"))?;
         let number: u64 = id.trim_start_matches('p').parse().unwrap();
+        law!(!period.adaptations.is_empty(), "{id} has no AdaptationSet");
         if !self.periods.contains(&number) {
             law!(
                 self.periods.last().is_none_or(|last| *last < number),
@@ -169,7 +186,6 @@ impl Viewer {
             );
             self.periods.push(number);
         }
-        law!(!period.adaptations.is_empty(), "{id} has no AdaptationSet");
         for set in &period.adaptations {
             for representation in &set.representations {
                 let name = representation.id.clone().ok_or("a track has no name")?;

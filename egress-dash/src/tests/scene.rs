@@ -101,8 +101,13 @@ impl Scene {
         let clock = WallClock::new(wall, start);
         let mut segmenter = Segmenter::new(key, "s1", config, clock);
         let mut last = start;
+        let mut latest = None;
         let mut show = |segmenter: &mut Segmenter, at: Instant, left| {
-            let Some(snapshot) = segmenter.snapshot() else {
+            // That nobody publishes is known before the segmenter notices a stall.
+            let made = segmenter.snapshot().inspect(|it| {
+                latest = Some(Arc::clone(it));
+            });
+            let Some(snapshot) = made.or_else(|| latest.clone().filter(|_| left)) else {
                 return Ok(());
             };
             look(Moment {
@@ -114,6 +119,9 @@ impl Scene {
         for (time, entry) in self.entries(start) {
             let now = start + Duration::from_nanos(u64::try_from(time).unwrap());
             let is_break = matches!(entry, Entry::Break(_));
+            if is_break {
+                show(&mut segmenter, last, true)?;
+            }
             while let Some(deadline) = segmenter.deadline().filter(|deadline| *deadline <= now) {
                 segmenter.on_deadline(deadline.max(last));
                 last = last.max(deadline);

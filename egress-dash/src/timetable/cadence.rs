@@ -17,6 +17,13 @@ pub(crate) struct Cadence {
 }
 
 impl Cadence {
+    /// A second, where any does.
+    pub(crate) const SECOND: Self = Self {
+        duration: FINE as u64,
+        timescale: FINE,
+        frame: FINE / 25,
+    };
+
     /// So many frames of `rate`, in ticks that are fine enough for the place of a
     /// Period too.
     fn of(frames: u32, rate: FrameRate) -> Self {
@@ -50,6 +57,8 @@ pub(super) struct Run {
     last: VecDeque<Seen>,
     /// The cadence that was kept last: after a break it need not be shown anew.
     known: Option<Cadence>,
+    /// Whether the last segment did not keep it.
+    left: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +76,12 @@ impl Run {
 
     pub(super) fn add(&mut self, segment: &Segment) {
         let seen = Seen::of(segment);
-        let off = |known: &Cadence| !seen.fits(*known, known.half_frame());
-        if self.known.as_ref().is_some_and(off) {
+        // A segment that a break cut short says nothing about the encoder.
+        if self.left && !segment.discontinuity {
             self.known = None;
         }
+        let off = |known: Cadence| !seen.fits(known, known.half_frame());
+        self.left = self.known.is_some_and(off);
         if self.last.len() == ENOUGH {
             self.last.pop_front();
         }
@@ -80,9 +91,12 @@ impl Run {
     /// The cadence that those before `segment`, and this one, keep.
     pub(super) fn found(&mut self, segment: &Segment, rate: Option<FrameRate>) -> Option<Cadence> {
         let next = Seen::of(segment);
-        let known = self
-            .known
-            .filter(|known| next.fits(*known, known.half_frame()));
+        let known = self.known.filter(|known| {
+            next.fits(*known, known.half_frame()) && (!self.left || segment.discontinuity)
+        });
+        if known.is_some() {
+            return known;
+        }
         let found = || {
             let frames = self
                 .last
@@ -98,8 +112,9 @@ impl Run {
             let best = fitting.min_by_key(|(error, _)| *error);
             best.map(|(_, cadence)| cadence)
         };
-        self.known = known.or_else(found);
-        self.known
+        let found = found()?;
+        (self.known, self.left) = (Some(found), false);
+        Some(found)
     }
 
     /// How far the segments are from `cadence` at most, in nanoseconds; `None` if
