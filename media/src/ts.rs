@@ -10,6 +10,7 @@
 mod audio;
 mod counts;
 mod language;
+mod mux;
 mod packet;
 mod pes;
 mod program;
@@ -32,6 +33,7 @@ use stream::Context;
 use sync::{PACKET, Sync};
 
 pub use counts::Counts;
+pub use mux::{Continuity, Mux, MuxError, Unit};
 pub use program::Service;
 #[cfg(any(test, fuzzing))]
 pub(crate) use section::crc as section_checksum;
