@@ -11,3 +11,5 @@ use rillcast_egress_hls as _;
 use rillcast_ingest_rtmp as _;
 #[cfg(feature = "srt")]
 use rillcast_ingest_srt as _;
+#[cfg(feature = "record")]
+use rillcast_recorder as _;

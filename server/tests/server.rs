@@ -34,5 +34,8 @@ mod limits;
 mod live;
 #[path = "../../ingest-rtmp/tests/bounds/log.rs"]
 mod log;
+#[cfg(all(feature = "record", feature = "rtmp"))]
+#[path = "server/record.rs"]
+mod record;
 #[path = "server/tls.rs"]
 mod tls;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{PATIENCE, get, until};
 
-fn rillcast() -> Command {
+pub(crate) fn rillcast() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rillcast"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RILLCAST") {
@@ -172,6 +172,9 @@ fn what_is_linked_is_listed() {
     if cfg!(feature = "hls") {
         want.push("hls");
     }
+    if cfg!(feature = "record") {
+        want.push("record");
+    }
     assert_eq!(names, want);
     let (code, stdout, _) = output(rillcast().args(["plugins", "--json"]));
     assert_eq!(code, Some(0));
@@ -190,13 +193,13 @@ fn what_is_linked_is_listed() {
 }
 
 /// A running program, ended with its test.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stderr = std::fs::File::create(folder.path().join("stderr")).unwrap();
         Self::start_in(folder, command.stderr(stderr))
@@ -234,7 +237,7 @@ impl Running {
         std::fs::read_to_string(self.file(name)).unwrap()
     }
 
-    fn address(&self, name: &str) -> SocketAddr {
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
         let addresses: serde_json::Value =
             serde_json::from_str(&self.read("addresses.json")).unwrap();
         addresses[name].as_str().unwrap().parse().unwrap()
@@ -245,6 +248,13 @@ impl Running {
         let id = i32::try_from(self.child.id()).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// Ends it as nothing can be ended more suddenly.
+    #[cfg(all(feature = "record", feature = "rtmp"))]
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn end(&mut self) -> Option<i32> {
