@@ -10,6 +10,8 @@ use super::bits::BitReader;
 pub(in crate::codec) mod adts;
 pub(in crate::codec) mod latm;
 
+pub(crate) use adts::AdtsForm;
+
 /// What an AudioSpecificConfig says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

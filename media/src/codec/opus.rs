@@ -152,6 +152,22 @@ impl Config {
         })
     }
 
+    /// The other way: the code that states these channels; `None` if no code
+    /// of eight channels at most does. Codes say nothing of the gain.
+    pub(crate) fn channel_code(&self) -> Option<u8> {
+        let is_like = |code: &u8, exactly: bool| {
+            Self::of_channel_code(Some(*code)).is_some_and(|other| {
+                let streams = (self.streams, self.coupled) == (other.streams, other.coupled);
+                streams
+                    && self.mapping == other.mapping
+                    && (!exactly || self.family == other.family)
+            })
+        };
+        (0..=8)
+            .find(|code| is_like(code, true))
+            .or_else(|| (1..=8).find(|code| is_like(code, false)))
+    }
+
     /// How many channels there are.
     #[must_use]
     pub const fn channels(&self) -> u8 {

@@ -1,4 +1,4 @@
-//! From the codes of ISO 639-2, which descriptors carry, to BCP 47.
+//! Between the codes of ISO 639-2, which descriptors carry, and BCP 47.
 
 /// The language of a descriptor's three letters; `None` for those that say
 /// that it is not known, and for what is no code. BCP 47 wants the code of two
@@ -14,6 +14,21 @@ pub(super) fn of(code: [u8; 3]) -> Option<String> {
         (long == text).then_some(short)
     });
     Some(short.unwrap_or(text).to_owned())
+}
+
+/// The three letters of a language of BCP 47, for a descriptor: of two codes,
+/// that which is for terms; `None` where there is no code.
+pub(super) fn code(language: &str) -> Option<[u8; 3]> {
+    let primary = language.split('-').next()?.to_ascii_lowercase();
+    let code = match primary.len() {
+        2 => TWO_LETTERS.split_ascii_whitespace().find_map(|entry| {
+            let (short, long) = entry.split_at_checked(2)?;
+            (short == primary).then_some(long)
+        })?,
+        _ => &primary,
+    };
+    let code = <[u8; 3]>::try_from(code.as_bytes()).ok()?;
+    code.iter().all(u8::is_ascii_lowercase).then_some(code)
 }
 
 /// The codes that ISO 639-1 shortens, those for bibliographies included.

@@ -1,18 +1,57 @@
 //! From access units to a transport stream (ISO/IEC 13818-1), a segment at a
 //! time, as HLS wants it (RFC 8216, section 3.2): each begins with the tables,
 //! and a player can begin with each.
+//!
+//! The way of an access unit: `mux/walk.rs` puts all of a segment in order and
+//! keeps the clock, `mux/stream.rs` says what becomes of one in its stream,
+//! `mux/pes.rs` writes the header before it, `mux/packets.rs` cuts all that into
+//! packets. `mux/tables.rs` has the tables.
+
+mod packets;
+mod pes;
+mod stream;
+mod tables;
+mod walk;
 
 use std::sync::Arc;
 
-use rillcast_core::{Codec, Track};
+use rillcast_core::{MediaKind, Track};
 
+use super::sync::PACKET;
 use crate::codec::{self, aac, avc, hevc, opus};
+use stream::Stream;
+use tables::Tables;
+use walk::Walk;
 
 /// Writes tracks as a transport stream. Made once for a configuration: what
 /// does not depend on access units is ready then. Cheap to clone.
+///
+/// **The clock.** PCRs are half a second behind what is decoded, come at least
+/// every 100 ms of it whatever the rate of pictures, and never go back; where
+/// nothing else is to be written, in packets of their own. All times are ten
+/// seconds later than the session's, so that the clock has begun before them.
+///
+/// **Pictures.** Each has a PES packet of its own, an access unit delimiter
+/// first; keyframes have their parameter sets and say that decoding can start
+/// there.
+///
+/// **Audio.** Frames that follow each other share a PES packet, of 100 ms at
+/// most. It lies where its first frame is to be decoded.
+///
+/// **Damage.** An access unit whose lengths run past its end is written up to
+/// there if it has a slice by then; one that cannot be written is left out.
+/// Both are counted ([`Continuity::left_out`]).
 #[derive(Clone, Debug)]
 pub struct Mux {
-    streams: Arc<[Codec]>,
+    made: Arc<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    streams: Vec<Stream>,
+    tables: Tables,
+    /// The track whose packets carry the clock.
+    clock: usize,
 }
 
 /// An access unit that is to be written.
@@ -34,6 +73,12 @@ pub struct Unit<'a> {
 /// the clock have come. The first segment of all takes the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Continuity {
+    /// Counters of the next packets.
+    pat: u8,
+    pmt: u8,
+    streams: [u8; MAX_TRACKS],
+    /// The last PCR, in ticks that do not wrap.
+    clock: Option<u64>,
     left_out: u64,
 }
 
@@ -104,16 +149,28 @@ impl Mux {
         if tracks.len() > MAX_TRACKS {
             return Err(MuxError::TooManyTracks(tracks.len()));
         }
-        if let Some(track) = tracks.iter().find(|track| !Self::carries(track)) {
-            return Err(MuxError::Codec(codec::name(track.codec)));
-        }
+        let streams = (0_u8..).zip(tracks).map(|(number, track)| {
+            let pid = tables::FIRST_STREAM + u16::from(number);
+            Stream::of(track, number, pid)
+        });
+        let streams: Vec<Stream> = streams.collect::<Result<_, _>>()?;
+        let video = |track: &&Track| track.kind() == MediaKind::Video;
+        let clock = tracks.iter().position(video).unwrap_or(0);
+        let pid = streams.get(clock).map_or(0, |stream| stream.pid);
+        let tables = Tables::of(&streams, pid);
         Ok(Self {
-            streams: tracks.iter().map(|track| track.codec).collect(),
+            made: Arc::new(Made {
+                streams,
+                tables,
+                clock,
+            }),
         })
     }
 
     /// Adds one segment to `out`: the tables, then the access units by their
     /// decoding times. Returns what the next segment takes.
+    ///
+    /// Those of one track have to come in decoding order, the tracks in any.
     pub fn segment(
         &self,
         counters: Continuity,
@@ -121,24 +178,34 @@ impl Mux {
         out: &mut Vec<u8>,
     ) -> Continuity {
         out.reserve(self.size(counters, units));
-        self.advance(counters, units)
+        Walk::run(self, counters, units, Some(out)).0
     }
 
     /// What [`Mux::segment`] would return, without writing: so that segments
-    /// can be written later, and in any order.
+    /// can be written later, and in any order. Of a picture, only the lengths
+    /// of its NAL units are looked at.
     #[must_use]
     pub fn advance(&self, counters: Continuity, units: &[Unit<'_>]) -> Continuity {
-        let left_out = units.iter().filter(|unit| unit.track >= self.streams.len());
-        Continuity {
-            left_out: counters.left_out + left_out.count() as u64,
-        }
+        Walk::run(self, counters, units, None).0
     }
 
     /// How many bytes [`Mux::segment`] would add.
     #[must_use]
     pub fn size(&self, counters: Continuity, units: &[Unit<'_>]) -> usize {
-        let _ = (counters, units, &self.streams);
-        0
+        Walk::run(self, counters, units, None).1 * PACKET
+    }
+
+    fn streams(&self) -> &[Stream] {
+        &self.made.streams
+    }
+
+    fn tables(&self) -> &Tables {
+        &self.made.tables
+    }
+
+    /// The track whose packets carry the clock.
+    fn clock(&self) -> usize {
+        self.made.clock
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 
 use rillcast_media::{SourceFrame, codec};
 
-use super::{Tracks, encode, from_ts, installed, mux};
+use super::{Tracks, encode, from_ts, installed, remux};
 
 const SOURCES: [(&str, &[&str], &[&str]); 4] = [
     (
@@ -60,7 +60,7 @@ fn a_bad_packet_costs_at_most_the_access_units_that_it_hits() {
         let flv = dir.path().join("in.flv");
         let ts = dir.path().join("out.ts");
         encode(options, &flv);
-        mux(&flv, muxer, &ts);
+        remux(&flv, muxer, &ts);
         let file = File::read(fs::read(&ts).unwrap());
         for harm in HARMS {
             for seed in 0..TRIALS {

@@ -12,6 +12,7 @@
 
 mod codecs;
 mod damage;
+mod mux;
 mod whole;
 
 use std::path::Path;
@@ -89,7 +90,7 @@ fn encode(options: &[&str], to: &Path) {
         .arg(to));
 }
 
-fn mux(from: &Path, options: &[&str], to: &Path) {
+fn remux(from: &Path, options: &[&str], to: &Path) {
     run(Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-i"])
         .arg(from)

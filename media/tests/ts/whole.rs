@@ -5,7 +5,7 @@ use std::fs;
 
 use rillcast_media::codec;
 
-use super::{Tracks, encode, from_flv, from_ts, installed, mux};
+use super::{Tracks, encode, from_flv, from_ts, installed, remux};
 
 /// How the picture and the sound are encoded.
 const SOURCES: [(&str, &[&str]); 6] = [
@@ -99,7 +99,7 @@ fn what_ffmpeg_muxes_is_what_it_publishes() {
             &["-pes_payload_size", "0"],
         ] {
             let ts = dir.path().join("out.ts");
-            mux(&flv, muxer, &ts);
+            remux(&flv, muxer, &ts);
             let plain = fs::read(&ts).unwrap();
             for (before, after) in [(0, 0), (4, 0), (0, 16)] {
                 let bytes = wrapped(&plain, before, after);

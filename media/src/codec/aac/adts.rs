@@ -132,6 +132,103 @@ impl Described {
     }
 }
 
+/// How frames of a configuration are written as ADTS.
+#[derive(Clone, Debug)]
+pub(crate) struct AdtsForm {
+    /// The header of a frame without its length.
+    header: [u8; HEADER],
+    /// The program config element that says which channels there are where no
+    /// number does; empty else.
+    elements: Bytes,
+}
+
+/// What 13 bits can say.
+const MAX_FRAME: usize = (1 << 13) - 1;
+
+impl AdtsForm {
+    /// The header of a frame, and what stands between it and the raw data
+    /// block. `None` for an empty block and one that is too long.
+    pub(crate) fn header(&self, block: &[u8]) -> Option<([u8; HEADER], &[u8])> {
+        let elements: &[u8] = match block {
+            [] => return None,
+            // It has the element itself.
+            [first, ..] if u32::from(*first >> 5) == PROGRAM_CONFIG_ELEMENT => &[],
+            _ => &self.elements,
+        };
+        let length = HEADER + elements.len() + block.len();
+        if length > MAX_FRAME {
+            return None;
+        }
+        let length = u32::try_from(length).ok()? << 5;
+        let [_, high, middle, low] = length.to_be_bytes();
+        let [a, b, c, d, _, f, g] = self.header;
+        Some(([a, b, c, d | high, middle, f | low, g], elements))
+    }
+}
+
+impl Config {
+    /// How frames are written as ADTS; `None` if that has no words for the
+    /// configuration. Spectral band replication is left for decoders to find.
+    pub(crate) fn adts(&self) -> Option<AdtsForm> {
+        let mut bits = BitReader::new(&self.bytes);
+        let outer = super::object_type(&mut bits)?;
+        super::sample_rate(&mut bits).ok()?;
+        let channel_config = bits.read_u8(4)?;
+        if matches!(
+            outer,
+            super::SPECTRAL_BAND_REPLICATION | super::PARAMETRIC_STEREO
+        ) {
+            super::sample_rate(&mut bits).ok()?;
+            super::object_type(&mut bits)?;
+        }
+        let rates = &mut SAMPLE_RATES.iter();
+        let rate_index = rates.position(|rate| *rate == self.core_rate)?;
+        // frameLengthFlag, dependsOnCoreCoder, extensionFlag.
+        let plain = bits.read(2)? == 0;
+        bits.skip(1)?;
+        let known = matches!(self.object_type, 1..=4) && channel_config < 8;
+        if !plain || !known {
+            return None;
+        }
+        let elements = match channel_config {
+            0 => elements_of(&mut bits)?,
+            _ => Bytes::new(),
+        };
+        let profile = (self.object_type - 1) << 6;
+        let rate = u8::try_from(rate_index).ok()? << 2;
+        // MPEG-4, no checksum, a buffer fullness that says nothing, one block.
+        let header = [
+            0xff,
+            0xf1,
+            profile | rate | channel_config >> 2,
+            channel_config << 6,
+            0,
+            0x1f,
+            0xfc,
+        ];
+        Some(AdtsForm { header, elements })
+    }
+}
+
+/// The program config element of a configuration as one of a raw data block.
+fn elements_of(bits: &mut BitReader<'_>) -> Option<Bytes> {
+    let mut end = bits.clone();
+    super::program_config_fields(&mut end)?;
+    let mut out = BitWriter::default();
+    out.put(PROGRAM_CONFIG_ELEMENT, 3);
+    while bits.position() < end.position() {
+        out.put(u32::from(bits.bit()?), 1);
+    }
+    bits.align();
+    out.align();
+    let comment = bits.read(8)?;
+    out.put(comment, 8);
+    for _ in 0..comment {
+        out.put(bits.read(8)?, 8);
+    }
+    Some(out.into_bytes())
+}
+
 /// The header of a frame, `adts_fixed_header()` and `adts_variable_header()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {
