@@ -1,9 +1,9 @@
 //! When each segment begins on the manifest's time line: the Periods.
 //!
-//! The zero of that line is `availabilityStartTime`: the session's anchor, which
-//! never moves. A Period lays a run of segments on it. Another one begins where the
-//! media does something that a run cannot say: a discontinuity, another
-//! configuration, a track that comes or goes, media time that has drifted from
+//! The zero of that line is the session's anchor, which never moves;
+//! `availabilityStartTime` is later by what lies before a stream's first frame. A
+//! Period lays a run of segments on the line. Another one begins where the media does
+//! something that a run cannot say: a discontinuity, another configuration, a track that comes or goes, media time that has drifted from
 //! arrival time, a cadence that is found or left (MEDIA.md sections 5 and 6).
 //!
 //! Periods are decided once, in the order of the segments, and kept until their
@@ -26,6 +26,8 @@ use self::drift::{Drift, lateness};
 #[derive(Debug)]
 pub(crate) struct Timetable {
     low_latency: bool,
+    /// Where the manifest's own time begins, in nanoseconds.
+    zero: Option<i64>,
     periods: Vec<Period>,
     /// The number behind the last segment that was taken in, and the stream time
     /// of its end in nanoseconds.
@@ -78,6 +80,11 @@ impl Period {
         });
         let end = nominal.map_or(end, |nominal| end.min(nominal));
         end.saturating_add(self.offset)
+    }
+
+    /// Whether no segment belongs to it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.end.is_some_and(|(next, _)| next == self.first)
     }
 
     /// Where it ends on the time line in nanoseconds, once that is known.
@@ -133,6 +140,7 @@ impl Timetable {
     pub(crate) fn new(low_latency: bool) -> Self {
         Self {
             low_latency,
+            zero: None,
             periods: Vec::new(),
             at: None,
             run: Run::default(),
@@ -155,6 +163,15 @@ impl Timetable {
     /// Whether segments of one length may be announced before they are there.
     pub(crate) const fn is_low_latency(&self) -> bool {
         self.low_latency
+    }
+
+    /// Where the manifest's own time begins on the time line, in nanoseconds: shortly
+    /// before any stream does. It never moves.
+    ///
+    /// GStreamer's demuxers (1.22) fetch each segment later by as much as its Period
+    /// begins there.
+    pub(crate) fn zero(&self) -> i64 {
+        self.zero.unwrap_or(0)
     }
 
     /// Counts what has changed about them.
@@ -268,6 +285,8 @@ impl Timetable {
             let before = self.periods.last();
             let continuous = adjoins && before.is_some_and(|before| before.offset == offset);
             self.changes += 1;
+            let start = segment.time.saturating_add(offset);
+            self.zero.get_or_insert(BEFORE_ALL.min(start).max(0));
             self.periods.push(Period {
                 first: number,
                 begin: segment.time,
@@ -403,3 +422,7 @@ pub(crate) fn end_of(segment: &Segment) -> i64 {
 
 /// What a player's quotient of two durations may be off by in any Period, in nanoseconds.
 const ROUNDING: i64 = 1_000;
+
+/// Streams begin at ten seconds of stream time (`Timeline::ORIGIN`), but for a track
+/// whose clock is behind.
+const BEFORE_ALL: i64 = 9_900_000_000;

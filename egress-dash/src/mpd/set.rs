@@ -106,7 +106,10 @@ impl Set<'_> {
             if let Some(label) = &track.label {
                 set.text_element("Label", label);
             }
-            self.write_reference(set, period);
+            // dash.js takes the first of a manifest for all of it.
+            if !period.is_empty() {
+                self.write_reference(set, period);
+            }
             set.element("Role", |role| {
                 role.attribute("schemeIdUri", "urn:mpeg:dash:role:2011");
                 role.attribute("value", if self.is_main { "main" } else { "alternate" });

@@ -144,6 +144,11 @@ impl Viewer {
                     index == 0 && floor.is_zero() && !period.adaptations.is_empty(),
                     "the first Period is more than a beginning"
                 );
+                let mut sets = period.adaptations.iter();
+                law!(
+                    sets.all(|set| set.ProducerReferenceTime.is_empty()),
+                    "latencies would be measured by what is no time of any media"
+                );
                 continue;
             }
             self.check_period(period, snapshot, (age, now), over)?;
