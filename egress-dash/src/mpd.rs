@@ -58,6 +58,8 @@ pub(crate) fn render(
     now: SystemTime,
 ) -> Option<String> {
     let (last, anchor) = (timetable.periods().last()?, snapshot.anchor?);
+    let zero = timetable.zero();
+    let begin = anchor.checked_add(Duration::from_nanos(u64::try_from(zero).ok()?))?;
     let primary = snapshot.primary()?;
     let pace = pace(snapshot, timetable);
     let latency = options.target_latency.unwrap_or(default_latency(primary));
@@ -69,11 +71,11 @@ pub(crate) fn render(
         mpd.attribute("profiles", profiles(pace.low_latency));
         let is_static = snapshot.is_ended();
         mpd.attribute("type", if is_static { "static" } else { "dynamic" });
-        mpd.attribute("availabilityStartTime", Date(anchor));
+        mpd.attribute("availabilityStartTime", Date(begin));
         mpd.attribute("publishTime", Date(now));
         if is_static {
             let end = last.finish().unwrap_or_else(|| last.start());
-            mpd.attribute("mediaPresentationDuration", Seconds(end));
+            mpd.attribute("mediaPresentationDuration", Seconds(end - zero));
         } else {
             mpd.attribute("minimumUpdatePeriod", Length(pace.update));
             // What is written of the window: no more is promised.
@@ -106,7 +108,7 @@ pub(crate) fn render(
         }
         let before = std::iter::once(None).chain(shown.iter().map(Some));
         for (period, before) in shown.iter().zip(before) {
-            write_period(mpd, snapshot, period, before, pace.low_latency);
+            write_period(mpd, snapshot, (period, before), zero, pace.low_latency);
         }
         if !is_static {
             mpd.element("UTCTiming", |timing| {
@@ -147,13 +149,13 @@ fn service_description(mpd: &mut Document, latency: Duration) {
 fn write_period(
     mpd: &mut Document,
     snapshot: &Snapshot,
-    period: &Period,
-    before: Option<&Period>,
+    (period, before): (&Period, Option<&Period>),
+    zero: i64,
     low_latency: bool,
 ) {
     mpd.element("Period", |element| {
         element.attribute("id", name(period));
-        element.attribute("start", Seconds(period.start()));
+        element.attribute("start", Seconds(period.start() - zero));
         if let Some(finish) = period.finish() {
             element.attribute("duration", Seconds(finish.saturating_sub(period.start())));
         }

@@ -13,8 +13,8 @@ use super::publisher::{Publisher, Source};
 use super::scenarios::{KEY, check_clean};
 use super::server::Server;
 use super::{Bench, note, player, wait_for};
-use crate::http;
 use crate::process::{Result, ensure};
+use crate::{http, tools};
 
 /// Segments of a second, for runs that have some seconds only.
 const SHORT_SEGMENTS: &str = "cmaf.segment_duration=1s";
@@ -79,6 +79,9 @@ pub(crate) fn ordinary(bench: &Bench) -> Result {
     let mut server = Server::start(bench, &[SHORT_SEGMENTS, "dash.low_latency=false"])?;
     let mut publisher = Publisher::live(bench, "publisher", &source, &server.rtmp(KEY)?)?;
     server.wait_settled(bench, KEY)?;
+    // It fills its buffers for half a minute before it shows anything.
+    let gstreamer = tools::in_path("gst-launch-1.0")
+        .then(|| player::Watching::gstreamer(bench, &server.dash(KEY)));
     for with in [With::DashJs, With::ShakaDash { low: false }] {
         let mut viewer = Viewer::open(bench, with, &server, KEY, SECONDS)?;
         viewer.first_frame(bench)?;
@@ -87,6 +90,9 @@ pub(crate) fn ordinary(bench: &Bench) -> Result {
         report.check(SECONDS, source.tone)?;
     }
     player::ffmpeg(bench, &server.dash(KEY), SECONDS)?;
+    if let Some(gstreamer) = gstreamer {
+        gstreamer?.goes_on(bench, "the start")?;
+    }
     publisher.check_alive(bench)?;
     check_clean(&server, KEY)?;
     server.stop(bench)

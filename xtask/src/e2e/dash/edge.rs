@@ -4,6 +4,7 @@
 //! clock that is off.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -61,6 +62,8 @@ struct Player {
     got: BTreeMap<(String, u64), Times>,
     /// Numbers that a Period was seen to begin with.
     begins: Vec<u64>,
+    /// Numbers that are in no Period, of a track.
+    left_out: Vec<(String, Range<u64>)>,
     /// Requests in vain for what was promised before the publisher went.
     withdrawn: u32,
     early: u32,
@@ -93,6 +96,7 @@ impl Player {
             open: 0,
             got: BTreeMap::new(),
             begins: Vec::new(),
+            left_out: Vec::new(),
             withdrawn: 0,
             early: 0,
             manifest,
@@ -144,6 +148,13 @@ impl Player {
         }
         let mut due = self.update;
         for (track, next) in &mut self.next {
+            // Where no Period has it, the next Period goes on behind it.
+            if self.manifest.place(track, *next).is_none()
+                && let Some(first) = self.manifest.firsts().find(|first| first > next)
+            {
+                self.left_out.push((track.clone(), *next..first));
+                *next = first;
+            }
             // A manifest that lists several at once has them all available.
             while let Some(place) = self.manifest.place(track, *next) {
                 if place.available > now {
@@ -242,8 +253,10 @@ impl Player {
         let mut before: Option<(&str, u64, u64)> = None;
         for ((track, number), times) in &self.got {
             if let Some((_, last, end)) = before.filter(|(name, ..)| name == track) {
-                ensure!(*number == last + 1, "{track}: {number} comes after {last}");
-                if times.start != end {
+                if *number != last + 1 {
+                    self.judge_left_out(track, last + 1..*number)?;
+                    breaks.push(*number);
+                } else if times.start != end {
                     ensure!(
                         self.begins.contains(number),
                         "{track}: {number} begins at {}, {last} ends at {end}",
@@ -269,6 +282,36 @@ impl Player {
             "{count} segments in {lasts:?}, of a second each and two tracks"
         );
         ensure!(self.early > 0, "no segment was had while it was cut");
+        Ok(())
+    }
+}
+
+impl Player {
+    /// Only what the publisher left behind in its last instant may be in no Period.
+    fn judge_left_out(&self, track: &str, numbers: Range<u64>) -> Result {
+        let entry = (track.to_owned(), numbers);
+        let (_, numbers) = &entry;
+        ensure!(
+            self.left_out.contains(&entry) && self.begins.contains(&numbers.end),
+            "{track}: {} comes after {}",
+            numbers.end,
+            numbers.start - 1
+        );
+        for number in numbers.clone() {
+            let tracks = self.manifest.tracks();
+            let template = tracks.iter().find(|it| it.track == track);
+            let template = template.context("the track is gone")?;
+            let path = template.path(number);
+            let response = http::request("GET", &self.server, &path)?;
+            if response.status != 404 {
+                let times = times(&response.body)?;
+                let scale = self.timescales.get(track).copied().unwrap_or(1.0);
+                #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+                let lasts = (times.end - times.start) as f64 / scale;
+                note(format!("{track}: {number}, {lasts:.3} s, is in no Period"));
+                ensure!(lasts < 0.25, "{track}: {number} is in no Period");
+            }
+        }
         Ok(())
     }
 }

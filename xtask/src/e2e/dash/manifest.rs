@@ -118,7 +118,7 @@ impl Manifest {
             let millis = (end * 1_000.0).ceil().max(0.0);
             let available = self.zero + Duration::from_secs_f64(millis / 1_000.0);
             Some(Place {
-                path: template.media.replace("$Number$", &number.to_string()),
+                path: template.path(number),
                 available: SystemTime::UNIX_EPOCH + available,
                 begin,
             })
@@ -151,6 +151,11 @@ impl Manifest {
 }
 
 impl Template {
+    /// Where the segment of that number is, whether or not it is in the manifest.
+    pub(crate) fn path(&self, number: u64) -> String {
+        self.media.replace("$Number$", &number.to_string())
+    }
+
     /// Begin and length of a segment in seconds of media time.
     #[expect(
         clippy::cast_precision_loss,
