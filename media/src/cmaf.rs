@@ -21,6 +21,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod track;
+mod transport;
 mod window;
 
 pub use check::{Violation, check};
@@ -32,4 +33,5 @@ pub(crate) use serve::Address;
 pub use serve::{MOUNT, Serve};
 pub use snapshot::{BitRate, Counters, Init, Part, Refusal, Segment, Snapshot, State, TrackWindow};
 pub use track::track_name;
+pub use transport::Transport;
 pub use window::{Store, Window, existing_window, window};

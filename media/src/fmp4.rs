@@ -13,7 +13,7 @@ mod init;
 use rillcast_core::TrackId;
 
 pub use error::Error;
-pub use fragment::{FragmentHeader, Sample, fragment};
+pub use fragment::{FragmentHeader, Sample, fragment, samples};
 pub use init::{can_carry, init};
 
 /// The `track_ID` of a track: always the same for the same [`TrackId`], and

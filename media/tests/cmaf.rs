@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rillcast_core::{BusConfig, StreamHandle, StreamKey, TrackId};
-use rillcast_media::cmaf::{self, CmafConfig, Segment, Snapshot, Window};
+use rillcast_media::cmaf::{self, CmafConfig, Segment, Snapshot, Transport, Window};
 use rillcast_media::flv::{Demuxer, file};
-use rillcast_media::{Feed, SourceFrame, SourceItem, codec};
+use rillcast_media::{Feed, SourceFrame, SourceItem, codec, ts};
 
 /// Every segment that a window has shown, by track and number.
 #[derive(Default)]
@@ -227,4 +227,89 @@ fn installed() -> bool {
         eprintln!("skipped: FFmpeg is not installed");
     }
     found
+}
+
+/// The demo clip's pictures and sound, as MPEG-TS.
+#[tokio::test]
+async fn transport_streams_hold_what_went_in_in_whatever_order_they_are_asked_for() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../server/assets/demo/demo.flv"
+    );
+    let (sent, seen) = publish(&fs::read(path).unwrap()).await;
+    let snapshot = seen.last.unwrap();
+    let transport = Transport::new("v0", u64::MAX);
+    let numbers: Vec<u64> = transport
+        .listed(&snapshot)
+        .iter()
+        .map(|it| it.number)
+        .collect();
+    assert!(numbers.len() >= 3, "{numbers:?}");
+    let ask = |transport: &Transport, number| {
+        let bytes = transport.segment(&snapshot, number).unwrap();
+        bytes.unwrap_or_else(|| panic!("there is no segment {number}"))
+    };
+    let all: Vec<_> = numbers
+        .iter()
+        .map(|number| ask(&transport, *number))
+        .collect();
+    // Nothing is kept, and the last one is asked for first.
+    let forgetful = Transport::new("v0", 0);
+    for (number, bytes) in numbers.iter().zip(&all).rev() {
+        assert!(
+            ask(&forgetful, *number) == *bytes,
+            "{number} is another one"
+        );
+    }
+    assert_eq!(Transport::leading(&snapshot).count(), 1);
+    assert!(
+        transport
+            .segment(&snapshot, numbers[0] - 1)
+            .unwrap()
+            .is_none()
+    );
+
+    let mut demuxer = ts::Demuxer::new();
+    let mut tracks = BTreeMap::new();
+    let mut got: BTreeMap<TrackId, Vec<SourceFrame>> = BTreeMap::new();
+    let received = Instant::now();
+    for bytes in &all {
+        demuxer.push(bytes, received);
+    }
+    demuxer.flush(received);
+    while let Some(item) = demuxer.next_item() {
+        match item {
+            SourceItem::Track(track) => drop(tracks.insert(track.id, track)),
+            SourceItem::Frame(frame) => got.entry(frame.track).or_default().push(frame),
+            _ => {}
+        }
+    }
+    let counts = demuxer.counts();
+    assert_eq!(
+        (counts.lost, counts.damaged_units),
+        (0, 0),
+        "{counts:?}"
+    );
+    assert_eq!(got.len(), 2);
+    for (id, frames) in &got {
+        let codec = tracks[id].codec;
+        let id = TrackId(u8::from(codec != codec::AVC));
+        let want: Vec<_> = sent.iter().filter(|frame| frame.track == id).collect();
+        assert_eq!(frames.len(), want.len(), "{codec:?}");
+        let want_first = want[0];
+        for (index, (frame, want)) in frames.iter().zip(&want).enumerate() {
+            assert!(
+                codec::equal_payloads(codec, &frame.payload, &want.payload),
+                "{codec:?}: access unit {index} is another one"
+            );
+            // FLV's clock has milliseconds.
+            let since = |frame: &SourceFrame, first: &SourceFrame| {
+                let hz = i64::from(frame.clock.timescale().hz());
+                (frame.dts - first.dts) * 1_000_000 / hz
+            };
+            let (ours, theirs) = (since(frame, &frames[0]), since(want, want_first));
+            let off = (ours - theirs).abs();
+            assert!(off <= 2_000, "{codec:?}: {index}: {ours} for {theirs}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Error;
+use crate::cursor::Cursor;
 
 /// One sample of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +134,49 @@ fn ntp(time: SystemTime) -> Option<u64> {
     let seconds = since_1900.as_secs() & u64::from(u32::MAX);
     let fraction = (u64::from(since_1900.subsec_nanos()) << 32) / 1_000_000_000;
     Some(seconds << 32 | fraction)
+}
+
+/// Reads what [`fragment`] wrote: the decoding time of the first sample, and the
+/// samples; `None` for anything else.
+#[must_use]
+pub fn samples(header: &[u8]) -> Option<(u64, Vec<Sample>)> {
+    let moof = child(header, *b"moof")?;
+    let traf = child(moof, *b"traf")?;
+    let mut tfdt = Cursor::new(child(traf, *b"tfdt")?);
+    if tfdt.u32()? != VERSION_1 {
+        return None;
+    }
+    let base = u64::from_be_bytes(tfdt.array()?);
+    let mut trun = Cursor::new(child(traf, *b"trun")?);
+    if trun.u32()? != VERSION_1 | TRUN_FLAGS {
+        return None;
+    }
+    let count = trun.u32()?;
+    trun.u32()?; // data_offset
+    let mut samples = Vec::with_capacity(trun.len() / 16);
+    for _ in 0..count {
+        samples.push(Sample {
+            duration: trun.u32()?,
+            size: trun.u32()?,
+            keyframe: trun.u32()? == SYNC_SAMPLE,
+            cts: i32::from_be_bytes(trun.array()?),
+        });
+    }
+    Some((base, samples))
+}
+
+/// The contents of the first box of that kind.
+fn child(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
+    let mut cursor = Cursor::new(bytes);
+    loop {
+        let size = usize::try_from(cursor.u32()?).ok()?;
+        let found: [u8; 4] = cursor.array()?;
+        let size = size.checked_sub(8)?;
+        if found == kind {
+            return cursor.take(size);
+        }
+        cursor.take(size)?;
+    }
 }
 
 fn put_box(out: &mut BytesMut, size: u32, kind: &[u8; 4]) {
