@@ -17,6 +17,22 @@ pub struct Config {
     pub part_hold_back: f64,
     /// How long caches may keep the playlist of a live stream.
     pub playlist_max_age: HumanDuration,
+    /// What segments are offered in.
+    pub container: Container,
+}
+
+/// What segments are offered in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Container {
+    /// Fragmented MP4 (CMAF), in low latency where that is wanted.
+    #[default]
+    Cmaf,
+    /// MPEG-TS.
+    Ts,
+    /// CMAF, and MPEG-TS by an address of its own.
+    Both,
 }
 
 impl Config {
@@ -34,6 +50,11 @@ part_hold_back = 3.0
 # whole seconds. Viewers fall behind live by as much. Whatever is written here,
 # it is never more than half of the target duration, or 1s where that is less.
 playlist_max_age = \"1s\"
+# What segments are offered in. \"cmaf\" is fragmented MP4, which every browser and
+# phone plays. \"ts\" is MPEG-TS, for old television sets and set-top boxes: without
+# low latency, and without AV1, VP9 and FLAC, which it does not carry. \"both\" offers
+# CMAF as ever, and MPEG-TS at /hls/APP/NAME/ts.m3u8.
+container = \"cmaf\"
 ";
 
     /// Checks that the values are in range.
@@ -88,6 +109,7 @@ impl Default for Config {
             low_latency: true,
             part_hold_back: 3.0,
             playlist_max_age: HumanDuration::from_secs(1),
+            container: Container::Cmaf,
         }
     }
 }
@@ -118,6 +140,7 @@ mod tests {
             ("part_hold_back = nan", "from 2 to 20"),
             ("playlist_max_age = \"1500ms\"", "whole seconds"),
             ("playlist_max_age = \"2m\"", "from 0s to 1m"),
+            ("container = \"mp4\"", "container"),
             ("max_age = \"1s\"", "unknown key \"hls.max_age\""),
         ] {
             let error = read(body).unwrap_err();

@@ -1,7 +1,8 @@
 //! `/hls/APP/NAME/…`: which playlist a request wants, and whether to wait for it.
 //!
 //! `index.m3u8` is the entry to a stream, `{session}/{track}.m3u8` the list of
-//! one track. The session stands in the URL, so that a player of a stream life
+//! one track. With MPEG-TS, `ts.m3u8` is the entry, `{session}/{track}.ts.m3u8` the
+//! list, and `{session}/{track}/{number}.ts` a segment. The session stands in the URL, so that a player of a stream life
 //! that has ended never sees its media sequence start again.
 //!
 //! A low-latency player asks for the list as it will be with the next part
@@ -15,17 +16,18 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
-use rillcast_core::http::{Body, HttpHandler, HttpRequest, hold};
+use rillcast_core::http::{Body, Chunk, HttpHandler, HttpRequest, hold};
 use rillcast_core::{MediaKind, StreamKey};
 use rillcast_media::cmaf::{Snapshot, State, Window};
 use rillcast_media::delivery::{
-    self, NO_STORE, Refusal, Sessions, Streams, Verb, kept_for, missing, note_viewer, playable,
-    refuse,
+    self, Immutable, NO_STORE, Refusal, Sessions, Streams, Verb, entity_tag, kept_for, missing,
+    note_viewer, playable, refuse,
 };
 
-use crate::Config;
 use crate::playlist::query::{self, Reload};
 use crate::renders::{Form, Session};
+use crate::transport::Transports;
+use crate::{Config, Container};
 
 /// What answers below `/hls`. Clones share everything.
 #[derive(Clone)]
@@ -119,12 +121,31 @@ impl Inner {
             head, path, peer, ..
         } = request;
         let verb = delivery::verb(head)?;
-        let parts: Vec<&str> = path.split('/').take(5).collect();
+        let parts: Vec<&str> = path.split('/').take(6).collect();
         let key = |app, name| {
             StreamKey::from_parts(app, name).map_err(|_| missing("that names no stream"))
         };
         match parts[..] {
-            [app, name, "index.m3u8"] => self.index(&key(app, name)?, verb, head).await,
+            [app, name, file @ ("index.m3u8" | "ts.m3u8")] => {
+                let key = key(app, name)?;
+                match (self.container(&key), file) {
+                    (Container::Cmaf, "ts.m3u8") => Err(missing(NO_TRANSPORT)),
+                    (Container::Ts, _) | (_, "ts.m3u8") => self.transports(&key, verb, head).await,
+                    _ => self.index(&key, verb, head).await,
+                }
+            }
+            [app, name, session, track, file] => {
+                let number = file.strip_suffix(".ts").and_then(number);
+                let number =
+                    number.ok_or_else(|| missing("there are only MPEG-TS segments here"))?;
+                let window = self.life(&key(app, name)?, session)?;
+                self.segment(&window, track, number, verb, head).await
+            }
+            [app, name, session, file] if file.ends_with(".ts.m3u8") => {
+                let track = file.strip_suffix(".ts.m3u8").unwrap_or_default();
+                let window = self.life(&key(app, name)?, session)?;
+                self.transport(&window, track, verb, (head, *peer)).await
+            }
             [app, name, session, file] => {
                 let track = file.strip_suffix(".m3u8");
                 let track = track.ok_or_else(|| missing("there are only playlists here"))?;
@@ -150,6 +171,17 @@ impl Inner {
         verb: Verb,
         head: &mut Parts,
     ) -> Result<Response<Body>, Refusal> {
+        let (window, snapshot) = self.entry(key).await?;
+        let query = query::carried(head.uri.query().unwrap_or_default()).map_err(bad)?;
+        let listing = self.session(&window).listing(&snapshot);
+        let max_age = self.max_age(&snapshot);
+        let text = Session::multivariant(&listing, &snapshot, query.as_deref(), max_age);
+        let text = text.ok_or_else(|| missing("there is nothing to play"))?;
+        Ok(text.answer(verb, head))
+    }
+
+    /// A stream's window, and what it shows when there is something to play.
+    async fn entry(&self, key: &StreamKey) -> Result<(Arc<Window>, Arc<Snapshot>), Refusal> {
         let handle = self.streams.live(key);
         let window = self.streams.window(key, handle.as_ref());
         let window = window.ok_or_else(|| missing("there is no such stream"))?;
@@ -161,12 +193,111 @@ impl Inner {
         .await?;
         let announced = handle.map(|handle| handle.metadata_snapshot().announced.clone());
         let snapshot = late_tracks(&window, snapshot, &announced.unwrap_or_default()).await;
+        Ok((window, snapshot))
+    }
+
+    /// The multivariant playlist of a stream's transport streams.
+    async fn transports(
+        &self,
+        key: &StreamKey,
+        verb: Verb,
+        head: &mut Parts,
+    ) -> Result<Response<Body>, Refusal> {
+        let (window, snapshot) = self.entry(key).await?;
         let query = query::carried(head.uri.query().unwrap_or_default()).map_err(bad)?;
-        let listing = self.session(&window).listing(&snapshot);
+        let session = self.session(&window);
+        let transports = session.transports.as_ref();
+        let transports = transports.ok_or_else(|| missing(NO_TRANSPORT))?;
         let max_age = self.max_age(&snapshot);
-        let text = Session::multivariant(&listing, &snapshot, query.as_deref(), max_age);
-        let text = text.ok_or_else(|| missing("there is nothing to play"))?;
+        let text = transports.multivariant(&snapshot, query.as_deref(), max_age);
+        let text = text.ok_or_else(|| missing("none of its tracks has a place in MPEG-TS"))?;
         Ok(text.answer(verb, head))
+    }
+
+    /// The media playlist of a transport stream; whoever gets one is counted as a viewer.
+    async fn transport(
+        &self,
+        window: &Arc<Window>,
+        track: &str,
+        verb: Verb,
+        (head, peer): (&mut Parts, Option<SocketAddr>),
+    ) -> Result<Response<Body>, Refusal> {
+        let session = self.session(window);
+        let transports = session.transports.as_ref();
+        let transports = transports.ok_or_else(|| missing(NO_TRANSPORT))?;
+        let stream = transports.stream(&window.load(), track);
+        let stream = stream.ok_or_else(|| missing("there is no such track"))?;
+        let snapshot = playable(window, MEDIA_HOLD, |snapshot| {
+            !stream.transport.listed(snapshot).is_empty()
+        })
+        .await?;
+        let query = query::carried(head.uri.query().unwrap_or_default()).map_err(bad)?;
+        let leading = snapshot.track(track);
+        let leading = leading.ok_or_else(|| missing("there is no such track"))?;
+        let name: Arc<str> = format!("{track}.ts").into();
+        let listing = stream.listing(&snapshot);
+        let text = stream.playlist(
+            &listing,
+            &snapshot,
+            leading,
+            query.as_deref(),
+            self.max_age(&snapshot),
+            |text| session.watch(&snapshot, &name, text),
+        );
+        let text = text.ok_or_else(|| missing("there is nothing to play"))?;
+        note_viewer(&session.viewers, &snapshot, head, peer, Instant::now());
+        Ok(text.answer(verb, head))
+    }
+
+    /// A segment of a transport stream.
+    async fn segment(
+        &self,
+        window: &Arc<Window>,
+        track: &str,
+        number: u64,
+        verb: Verb,
+        head: &mut Parts,
+    ) -> Result<Response<Body>, Refusal> {
+        let session = self.session(window);
+        let transports = session.transports.as_ref();
+        let transports = transports.ok_or_else(|| missing(NO_TRANSPORT))?;
+        let snapshot = window.load();
+        let stream = transports.stream(&snapshot, track);
+        let stream = stream.ok_or_else(|| missing("there is no such track"))?;
+        let key = snapshot.key.clone();
+        let tag = [
+            &*snapshot.session,
+            "-",
+            track,
+            "-",
+            &number.to_string(),
+            ".ts",
+        ]
+        .concat();
+        // Megabytes are copied where it has not been asked for yet.
+        let write = move || stream.transport.segment(&snapshot, number);
+        let written = tokio::task::spawn_blocking(write).await;
+        let bytes = match written {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => {
+                tracing::warn!(stream = %key, track, number, %error, "a segment has no form in MPEG-TS");
+                None
+            }
+            Err(_) => None,
+        };
+        let bytes = bytes.ok_or_else(|| missing("it is not there any more, or not yet"))?;
+        let file = Immutable {
+            bytes: Chunk::from(bytes),
+            content_type: MPEG_TS,
+            tag: entity_tag(&[&tag]),
+        };
+        Ok(file.answer(verb, head))
+    }
+
+    /// The window of a life of a stream.
+    fn life(&self, key: &StreamKey, session: &str) -> Result<Arc<Window>, Refusal> {
+        let window = self.streams.life(key.as_str(), session);
+        window.ok_or_else(|| missing("no such session, or it is over"))
     }
 
     /// The media playlist of a track.
@@ -177,8 +308,7 @@ impl Inner {
         track: &str,
         mut asked: Asked<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let window = self.streams.life(key.as_str(), session);
-        let window = window.ok_or_else(|| missing("no such session, or it is over"))?;
+        let window = self.life(key, session)?;
         // A track that a live session does not have may never come: its name is
         // known from a multivariant playlist, which lists only what is there.
         if window.load().track(track).is_none() {
@@ -251,7 +381,11 @@ impl Inner {
         self.sessions.get(window, || {
             let viewers = self.streams.viewers(window);
             let hold_back = self.hold_back(window.key());
-            Session::new(&window.load(), viewers, hold_back)
+            let transports = match self.container(window.key()) {
+                Container::Cmaf => None,
+                Container::Ts | Container::Both => Some(Transports::default()),
+            };
+            Session::new(&window.load(), viewers, hold_back, transports)
         })
     }
 
@@ -261,6 +395,13 @@ impl Inner {
             Some(config) => config.ok()?.hold_back(),
             None => self.config.hold_back(),
         }
+    }
+
+    /// What that stream's segments are offered in.
+    fn container(&self, key: &StreamKey) -> Container {
+        let own = self.streams.settings::<Config>("hls", key);
+        let own = own.and_then(Result::ok);
+        own.map_or(self.config.container, |config| config.container)
     }
 
     /// What has ended does not change any more, but goes.
@@ -347,9 +488,21 @@ fn kept_reload(snapshot: &Snapshot) -> HeaderValue {
     kept_for(u32::try_from(snapshot.target_duration.as_secs()).unwrap_or(1))
 }
 
+/// Digits only, as playlists have them: each segment has one address.
+fn number(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = plain && (text == "0" || !text.starts_with('0'));
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 fn bad(why: &'static str) -> Refusal {
     Box::new(refuse(StatusCode::BAD_REQUEST, why))
 }
+
+/// Why there is no MPEG-TS.
+const NO_TRANSPORT: &str = "there is no MPEG-TS here: hls.container offers it";
+
+const MPEG_TS: HeaderValue = HeaderValue::from_static("video/mp2t");
 
 /// For how long the entry to a live stream is held until it can be played: the
 /// longest keyframe interval that is waited for by default and a little more,

@@ -7,6 +7,8 @@
 //! below `/cmaf` by the handler that all egresses share. `plugin` starts
 //! packaging with the publish and ties it all to a server.
 //!
+//! Where it is asked for, the same segments are offered as MPEG-TS too (`transport`).
+//!
 //! Serves RFC 8216 playlists of fragmented MP4, with the parts, blocking reloads,
 //! hints and delta updates of Low-Latency HLS (draft-pantos-hls-rfc8216bis). Link the crate with
 //! `use rillcast_egress_hls as _;`, or add [`Hls`] by hand.
@@ -17,8 +19,9 @@ mod handler;
 mod playlist;
 mod plugin;
 mod renders;
+mod transport;
 
-pub use config::Config;
+pub use config::{Config, Container};
 pub use playlist::law::{
     Parsed, ParsedControl, ParsedPart, ParsedReport, ParsedSegment, Violation,
 };

@@ -33,3 +33,9 @@ const VERSION_WITH_GAP: u8 = 8;
 /// it (draft-pantos-hls-rfc8216bis section 8), and a version that came and went
 /// with them would be no use.
 const VERSION_LOW_LATENCY: u8 = 9;
+
+/// EXT-X-VERSION of a playlist of MPEG-TS: durations have decimals.
+const VERSION_TS: u8 = 3;
+
+/// The same of a multivariant playlist with EXT-X-MEDIA.
+const VERSION_TS_MULTIVARIANT: u8 = 4;

@@ -19,7 +19,7 @@ pub struct Hls {
 impl Egress for Hls {
     const NAME: &'static str = "hls";
     const EXAMPLE: &'static str = Config::EXAMPLE;
-    const STREAM_KEYS: &'static [&'static str] = &["low_latency", "part_hold_back"];
+    const STREAM_KEYS: &'static [&'static str] = &["low_latency", "part_hold_back", "container"];
     const SECTIONS: &'static [SharedSection] = &[cmaf::SECTION];
     type Config = Config;
 

@@ -16,6 +16,7 @@ use crate::playlist::low_latency::Terms;
 use crate::playlist::media::MediaPlaylist;
 use crate::playlist::multivariant;
 use crate::playlist::query;
+use crate::transport::Transports;
 
 /// The renders of one session.
 pub(crate) struct Session {
@@ -23,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) viewers: Arc<Viewers>,
     /// PART-HOLD-BACK in PART-TARGETs, if low latency is offered.
     hold_back: Option<f64>,
+    /// What is offered as MPEG-TS, if anything is.
+    pub(crate) transports: Option<Transports>,
     /// What was promised with the first low-latency playlist.
     terms: OnceLock<Terms>,
     current: ArcSwap<Listing>,
@@ -56,7 +59,7 @@ struct Shown {
 
 /// One text, rendered when it is first asked for.
 #[derive(Default)]
-struct Texts {
+pub(crate) struct Texts {
     plain: OnceLock<Option<Text>>,
     /// The same with the query of whoever was first to carry one: streams with
     /// one token for all are then rendered once too.
@@ -79,11 +82,18 @@ pub(crate) enum Form {
 
 impl Session {
     /// The renders of the session that shows `snapshot`, which `viewers` counts;
-    /// `hold_back` is its PART-HOLD-BACK in PART-TARGETs if low latency is offered.
-    pub(crate) fn new(snapshot: &Snapshot, viewers: Arc<Viewers>, hold_back: Option<f64>) -> Self {
+    /// `hold_back` is its PART-HOLD-BACK in PART-TARGETs if low latency is offered,
+    /// `transports` what it has as MPEG-TS.
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        viewers: Arc<Viewers>,
+        hold_back: Option<f64>,
+        transports: Option<Transports>,
+    ) -> Self {
         Self {
             viewers,
             hold_back,
+            transports,
             terms: OnceLock::new(),
             current: ArcSwap::from_pointee(Listing::of(snapshot, hold_back.is_some())),
             #[cfg(debug_assertions)]
@@ -153,7 +163,7 @@ impl Session {
         if form == Form::Delta && self.is_low_latency() {
             let render = || {
                 let text = playlist().delta()?.to_string();
-                self.watch(snapshot, track, &text);
+                self.watch(snapshot, &track.name, &text);
                 Some(text)
             };
             if let Some(delta) = listed.delta.get(query, max_age, render) {
@@ -162,7 +172,7 @@ impl Session {
         }
         let render = || {
             let text = playlist().to_string();
-            self.watch(snapshot, track, &text);
+            self.watch(snapshot, &track.name, &text);
             Some(text)
         };
         listed.whole.get(query, max_age, render)
@@ -173,11 +183,11 @@ impl Session {
         not(debug_assertions),
         expect(clippy::unused_self, reason = "what is watched is kept in it")
     )]
-    fn watch(&self, snapshot: &Snapshot, track: &TrackWindow, text: &str) {
+    pub(crate) fn watch(&self, snapshot: &Snapshot, track: &Arc<str>, text: &str) {
         #[cfg(debug_assertions)]
-        if let Err(violation) = self.watch.check(&track.name, text) {
+        if let Err(violation) = self.watch.check(track, text) {
             let stream = &snapshot.key;
-            tracing::error!(%stream, track = %track.name, %violation, "a playlist breaks a law:\n{text}");
+            tracing::error!(%stream, %track, %violation, "a playlist breaks a law:\n{text}");
             debug_assert!(false, "{violation} in\n{text}");
         }
         #[cfg(not(debug_assertions))]
@@ -223,7 +233,7 @@ impl Shown {
 }
 
 impl Texts {
-    fn get(
+    pub(crate) fn get(
         &self,
         query: Option<&str>,
         max_age: u32,

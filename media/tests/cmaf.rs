@@ -285,11 +285,7 @@ async fn transport_streams_hold_what_went_in_in_whatever_order_they_are_asked_fo
         }
     }
     let counts = demuxer.counts();
-    assert_eq!(
-        (counts.lost, counts.damaged_units),
-        (0, 0),
-        "{counts:?}"
-    );
+    assert_eq!((counts.lost, counts.damaged_units), (0, 0), "{counts:?}");
     assert_eq!(got.len(), 2);
     for (id, frames) in &got {
         let codec = tracks[id].codec;

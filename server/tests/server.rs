@@ -39,3 +39,5 @@ mod log;
 mod record;
 #[path = "server/tls.rs"]
 mod tls;
+#[path = "server/transport.rs"]
+mod transport;

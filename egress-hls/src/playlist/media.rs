@@ -10,10 +10,10 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rillcast_media::cmaf::{Segment, Snapshot, TrackWindow};
+use rillcast_media::cmaf::{Segment, Snapshot, TrackWindow, Transport};
 
 use super::low_latency::{LowLatency, Terms};
-use super::{VERSION, VERSION_LOW_LATENCY, VERSION_WITH_GAP};
+use super::{VERSION, VERSION_LOW_LATENCY, VERSION_TS, VERSION_WITH_GAP};
 
 /// One track's playlist, before it is written.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct MediaPlaylist {
     pub(crate) low_latency: Option<LowLatency>,
     /// Whether nothing follows.
     pub(crate) ended: bool,
+    /// Whether its segments are MPEG-TS, which needs no initialisation segments.
+    pub(crate) transport: bool,
 }
 
 /// One segment of a [`MediaPlaylist`].
@@ -71,17 +73,7 @@ impl MediaPlaylist {
     /// What is listed of one track of a window, with parts if there are `terms`
     /// for low latency.
     pub(crate) fn of(snapshot: &Snapshot, track: &TrackWindow, terms: Option<&Terms>) -> Self {
-        let entry = |segment: &Segment| Entry {
-            number: segment.number,
-            duration: segment.duration,
-            timescale: segment.timescale.hz(),
-            discontinuity: segment.discontinuity,
-            config: segment.config,
-            gap: segment.gap,
-            date: snapshot.program_date_time(segment),
-            parts: Vec::new(),
-            complete: segment.complete,
-        };
+        let entry = |segment: &Segment| Entry::of(snapshot, segment);
         let listed = track.listed();
         let mut playlist = Self {
             target_duration: snapshot.target_duration.as_secs(),
@@ -91,6 +83,7 @@ impl MediaPlaylist {
             skipped: 0,
             low_latency: None,
             ended: snapshot.is_ended(),
+            transport: false,
         };
         let Some(terms) = terms else {
             return playlist;
@@ -113,6 +106,30 @@ impl MediaPlaylist {
             }
         }
         playlist
+    }
+
+    /// What is listed of a transport stream that is named after `track`.
+    pub(crate) fn of_transport(
+        snapshot: &Snapshot,
+        track: &TrackWindow,
+        transport: &Transport,
+    ) -> Self {
+        let entry = |segment: &Segment| Entry {
+            gap: transport.is_gap(snapshot, segment.number),
+            complete: true,
+            ..Entry::of(snapshot, segment)
+        };
+        let listed = transport.listed(snapshot).iter();
+        Self {
+            target_duration: snapshot.target_duration.as_secs(),
+            discontinuity_sequence: track.discontinuity_sequence(),
+            base: format!("{}/", track.name),
+            entries: listed.map(|segment| entry(segment)).collect(),
+            skipped: 0,
+            low_latency: None,
+            ended: snapshot.is_ended(),
+            transport: true,
+        }
     }
 
     /// The same as a delta update: without the segments that are further from
@@ -154,6 +171,7 @@ impl fmt::Display for MediaPlaylist {
         let version = match &self.low_latency {
             Some(_) => VERSION_LOW_LATENCY,
             None if gaps => VERSION_WITH_GAP,
+            None if self.transport => VERSION_TS,
             None => VERSION,
         };
         let sequence = self.entries.first().map_or(0, |entry| entry.number);
@@ -177,12 +195,12 @@ impl fmt::Display for MediaPlaylist {
                 writeln!(f, "#EXT-X-DISCONTINUITY")?;
             }
             // A map holds until the next one, across discontinuities too.
-            if map != Some(entry.config) {
+            if !self.transport && map != Some(entry.config) {
                 map = Some(entry.config);
                 let (base, config) = (&self.base, entry.config);
                 writeln!(f, "#EXT-X-MAP:URI=\"{base}{config}.init.mp4\"")?;
             }
-            entry.write(&self.base, f)?;
+            entry.write(&self.base, self.extension(), f)?;
         }
         if let Some(low_latency) = self.low_latency.as_ref().filter(|_| !self.ended) {
             low_latency.write_foot(&self.base, f)?;
@@ -194,14 +212,35 @@ impl fmt::Display for MediaPlaylist {
     }
 }
 
+impl MediaPlaylist {
+    /// What the names of its segments end with.
+    const fn extension(&self) -> &'static str {
+        if self.transport { "ts" } else { "m4s" }
+    }
+}
+
 impl Entry {
+    fn of(snapshot: &Snapshot, segment: &Segment) -> Self {
+        Self {
+            number: segment.number,
+            duration: segment.duration,
+            timescale: segment.timescale.hz(),
+            discontinuity: segment.discontinuity,
+            config: segment.config,
+            gap: segment.gap,
+            date: snapshot.program_date_time(segment),
+            parts: Vec::new(),
+            complete: segment.complete,
+        }
+    }
+
     fn length(&self) -> Duration {
         let nanos = u128::from(self.duration) * 1_000_000_000 / u128::from(self.timescale.max(1));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// Everything that belongs to this segment alone.
-    fn write(&self, base: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write(&self, base: &str, extension: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // On every segment: a reader that joins anywhere, or that sees a part of
         // the list only, needs no sums.
         let date = self.date.and_then(|date| Timestamp::try_from(date).ok());
@@ -228,7 +267,7 @@ impl Entry {
             return Ok(());
         }
         let seconds = Seconds(self.duration, self.timescale);
-        writeln!(f, "#EXTINF:{seconds},\n{base}{number}.m4s")
+        writeln!(f, "#EXTINF:{seconds},\n{base}{number}.{extension}")
     }
 }
 

@@ -14,7 +14,7 @@ use m3u8_rs::{
 use rillcast_core::{Codec, Colour, DynamicRange, FrameRate, MediaKind};
 use rillcast_media::cmaf::{Snapshot, TrackWindow};
 
-use super::VERSION;
+use super::{VERSION, VERSION_TS_MULTIVARIANT};
 
 /// What the playlist says of one track.
 #[derive(Clone, Debug)]
@@ -121,6 +121,59 @@ pub(crate) fn render(session: &str, renditions: &[Rendition]) -> Option<String> 
             playlist.variants.push(variant);
         }
     }
+    written(&playlist)
+}
+
+/// Writes the playlist of transport streams: those that are named after one of
+/// `leading`; in those of video lies the audio of `companion` besides.
+pub(crate) fn transports(
+    session: &str,
+    renditions: &[Rendition],
+    leading: &[&str],
+    companion: Option<&str>,
+) -> Option<String> {
+    let leads = |track: &&Rendition| leading.contains(&track.name.as_str());
+    let leading = renditions.iter().filter(leads);
+    let (videos, others): (Vec<_>, Vec<_>) = leading.partition(|it| it.kind == MediaKind::Video);
+    let together = renditions
+        .iter()
+        .find(|track| Some(track.name.as_str()) == companion);
+    // What can be chosen from shares its codec, or CODECS would be wrong for some.
+    let first = together.or(others.first().copied());
+    let alike = |track: &&Rendition| first.is_some_and(|first| first.codec == track.codec);
+    let choice: Vec<&Rendition> = together
+        .into_iter()
+        .chain(others.iter().copied().filter(alike))
+        .collect();
+    let mut playlist = MasterPlaylist {
+        version: Some(usize::from(VERSION_TS_MULTIVARIANT)),
+        ..MasterPlaylist::default()
+    };
+    let group = first.map(|first| group_id(first.codec));
+    let group = group.filter(|_| choice.len() > 1);
+    if let Some(id) = &group {
+        let mut media = media(session, id, &choice);
+        for (media, track) in media.iter_mut().zip(&choice) {
+            let inside = Some(track.name.as_str()) == companion;
+            media.uri = (!inside).then(|| transport_uri(session, &track.name));
+        }
+        playlist.alternatives = media;
+    }
+    let of_video = videos.iter().map(|video| (*video, together));
+    let of_audio = others.first().filter(|_| videos.is_empty());
+    for (track, with) in of_video.chain(of_audio.map(|audio| (*audio, None))) {
+        let with: Vec<&Rendition> = with.into_iter().collect();
+        playlist.variants.push(VariantStream {
+            uri: transport_uri(session, &track.name),
+            audio: group.clone(),
+            ..variant(session, track, &with)
+        });
+    }
+    written(&playlist)
+}
+
+/// The text of a playlist; `None` if there is nothing to play.
+fn written(playlist: &MasterPlaylist) -> Option<String> {
     if playlist.variants.is_empty() {
         return None;
     }
@@ -178,6 +231,10 @@ fn media(session: &str, id: &str, group: &[&Rendition]) -> Vec<AlternativeMedia>
 
 fn uri(session: &str, track: &str) -> String {
     format!("{session}/{track}.m3u8")
+}
+
+fn transport_uri(session: &str, track: &str) -> String {
+    format!("{session}/{track}.ts.m3u8")
 }
 
 fn group_id(codec: Codec) -> String {
@@ -289,6 +346,32 @@ mod tests {
             Ok(Playlist::MasterPlaylist(playlist)) => playlist,
             other => panic!("{other:?} of {text}"),
         }
+    }
+
+    #[test]
+    fn audio_lies_in_the_transport_stream_of_video_and_others_beside_it() {
+        let all = [
+            video("v0"),
+            audio("a1", Some("de")),
+            audio("a3", Some("en")),
+        ];
+        let text = transports("s1", &all, &["v0", "a3"], Some("a1")).unwrap();
+        let want = "#EXTM3U\n\
+            #EXT-X-VERSION:4\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio-mp4a\",LANGUAGE=\"de\",NAME=\"de\",\
+            DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"s1/a3.ts.m3u8\",GROUP-ID=\"audio-mp4a\",\
+            LANGUAGE=\"en\",NAME=\"en\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=3130000,AVERAGE-BANDWIDTH=2628000,\
+            CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.97,\
+            AUDIO=\"audio-mp4a\"\ns1/v0.ts.m3u8\n";
+        assert_eq!(text, want);
+
+        let text = transports("s1", &all[..2], &["v0"], Some("a1")).unwrap();
+        assert!(!text.contains("EXT-X-MEDIA"), "{text}");
+        let text = transports("s1", &all[1..2], &["a1"], None).unwrap();
+        assert!(text.ends_with("\ns1/a1.ts.m3u8\n"), "{text}");
+        assert_eq!(transports("s1", &all, &[], None), None);
     }
 
     #[test]

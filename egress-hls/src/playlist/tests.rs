@@ -51,6 +51,7 @@ fn a_playlist_reads_as_the_specification_orders_it() {
         skipped: 0,
         low_latency: None,
         ended: true,
+        transport: false,
     };
     let want = "#EXTM3U\n\
         #EXT-X-VERSION:6\n\
@@ -82,6 +83,7 @@ fn a_gap_is_said_and_raises_the_version() {
         skipped: 0,
         low_latency: None,
         ended: false,
+        transport: false,
     };
     let parsed = Parsed::read(&playlist.to_string()).unwrap();
     let gaps: Vec<bool> = parsed.segments.iter().map(|segment| segment.gap).collect();
@@ -127,6 +129,7 @@ fn history(first: u64, timescale: u32, steps: &[Step]) -> Vec<MediaPlaylist> {
         skipped: 0,
         low_latency: None,
         ended: false,
+        transport: false,
     };
     let (mut number, mut config, mut nanos) = (first, 0, 0_u64);
     for step in steps {

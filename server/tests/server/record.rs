@@ -9,7 +9,7 @@ use crate::cli::{Running, rillcast};
 use crate::client::{get, until};
 
 /// Runs FFmpeg to its end and returns what it wrote.
-fn ffmpeg(args: &[&str]) -> String {
+pub(crate) fn ffmpeg(args: &[&str]) -> String {
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-nostdin", "-y", "-loglevel", "error"]);
     let output = command.args(args).output().unwrap_or_else(|error| {
@@ -21,7 +21,7 @@ fn ffmpeg(args: &[&str]) -> String {
 }
 
 /// Pictures with B-frames and sound, a keyframe a second.
-fn clip(folder: &Path, seconds: &str) -> String {
+pub(crate) fn clip(folder: &Path, seconds: &str) -> String {
     let path = folder.join(format!("{seconds}.flv"));
     let path = path.to_str().unwrap().to_owned();
     let pictures = "testsrc2=size=320x180:rate=25";
@@ -35,10 +35,10 @@ fn clip(folder: &Path, seconds: &str) -> String {
 }
 
 /// Publishes a clip as fast as it is long; ends with its test.
-struct Publishing(Child);
+pub(crate) struct Publishing(Child);
 
 impl Publishing {
-    fn start(clip: &str, running: &Running) -> Self {
+    pub(crate) fn start(clip: &str, running: &Running) -> Self {
         let url = format!("rtmp://{}/live/cam", running.address("rtmp"));
         let mut command = Command::new("ffmpeg");
         command.args([
@@ -63,7 +63,7 @@ impl Drop for Publishing {
 }
 
 /// The sums of a file's pictures, decoded, or of its sound as it was encoded.
-fn sums(file: &str, which: &str) -> Vec<String> {
+pub(crate) fn sums(file: &str, which: &str) -> Vec<String> {
     let codec = if which == "0:v" { "rawvideo" } else { "copy" };
     let text = ffmpeg(&[
         "-i", file, "-map", which, "-c", codec, "-f", "framemd5", "-",

@@ -255,9 +255,12 @@ impl Reader {
             self.tags.last().is_some_and(|last| last == "EXTINF"),
             "{line} has no EXTINF right before it"
         );
-        let Some(map) = self.map.clone() else {
-            return Err(Violation::new(format_args!("{line} has no EXT-X-MAP")));
-        };
+        let is_transport = line.split('?').next().is_some_and(|it| it.ends_with(".ts"));
+        law!(
+            self.map.is_some() != is_transport,
+            "{line} has no EXT-X-MAP, or one though it is MPEG-TS"
+        );
+        let map = self.map.clone().unwrap_or_default();
         let mut segment = std::mem::take(&mut self.segment);
         self.tags.clear();
         segment.uri = line.to_owned();
@@ -322,10 +325,16 @@ impl Reader {
         );
         law!(!parsed.segments.is_empty(), "there are no segments");
         let gaps = parsed.segments.iter().any(|segment| segment.gap);
+        let mapped = parsed
+            .segments
+            .iter()
+            .any(|segment| !segment.map.is_empty());
         let need = match gaps {
             _ if parsed.skipped > 0 => 9,
             true => 8,
-            false => 6,
+            false if mapped => 6,
+            // For durations with decimals.
+            false => 3,
         };
         law!(
             parsed.version >= need,

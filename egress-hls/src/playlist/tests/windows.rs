@@ -11,7 +11,7 @@ use rillcast_core::{
     Discontinuity, DiscontinuityCause, Frame, StreamKey, Timescale, Track, TrackId,
 };
 use rillcast_media::SourceItem;
-use rillcast_media::cmaf::{CmafConfig, Segmenter, Snapshot, WallClock};
+use rillcast_media::cmaf::{CmafConfig, Segmenter, Snapshot, Transport, WallClock};
 use rillcast_media::flv::Demuxer;
 use rillcast_media::flv::file::Reader;
 
@@ -239,6 +239,8 @@ fn changed(track: &Track, times: u8) -> Track {
 struct Seen {
     /// With parts, and without.
     playlists: [BTreeMap<String, Parsed>; 2],
+    /// Of MPEG-TS.
+    transports: BTreeMap<String, Parsed>,
     terms: Option<Terms>,
     window: Option<Arc<Snapshot>>,
     count: usize,
@@ -296,6 +298,34 @@ fn check(snapshot: &Snapshot, seen: &mut Seen) -> Result<(), String> {
     }
     if new {
         check_entry(snapshot)?;
+    }
+    check_transports(snapshot, seen)
+}
+
+/// The same for what is offered as MPEG-TS.
+fn check_transports(snapshot: &Snapshot, seen: &mut Seen) -> Result<(), String> {
+    for track in Transport::leading(snapshot) {
+        let transport = Transport::new(&track.name, 0);
+        let playlist = MediaPlaylist::of_transport(snapshot, track, &transport);
+        let (Some(first), Some(last)) = (playlist.entries.first(), playlist.entries.last()) else {
+            continue;
+        };
+        let known = seen.transports.get(&*track.name);
+        let unchanged = |known: &Parsed| {
+            (known.ended, known.media_sequence, known.end())
+                == (playlist.ended, first.number, last.number + 1)
+        };
+        if known.is_some_and(unchanged) {
+            continue;
+        }
+        let text = playlist.to_string();
+        let illegal = |error: &dyn std::fmt::Display| format!("{}: {error} in\n{text}", track.name);
+        let parsed = Parsed::read(&text).map_err(|error| illegal(&error))?;
+        read_back(&text, &parsed);
+        if let Some(known) = known {
+            known.check_next(&parsed).map_err(|error| illegal(&error))?;
+        }
+        seen.transports.insert(track.name.to_string(), parsed);
     }
     Ok(())
 }
@@ -376,7 +406,12 @@ fn run(stream: &Stream) -> Result<usize, String> {
     }
     segmenter.end(last);
     look(&mut segmenter, &mut seen)?;
-    let mut playlists = seen.playlists.iter().flat_map(BTreeMap::values);
+    let transports = std::iter::once(&seen.transports);
+    let mut playlists = seen
+        .playlists
+        .iter()
+        .chain(transports)
+        .flat_map(BTreeMap::values);
     if playlists.any(|playlist| !playlist.ended) {
         return Err("a track of an ended stream has no end".to_owned());
     }
