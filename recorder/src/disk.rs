@@ -68,9 +68,19 @@ pub(crate) struct Writer {
     place: Place,
     /// `None` until the disk has let it be opened.
     index: Option<Index>,
-    open: Option<(FileWriter, Timestamp)>,
+    open: Option<Open>,
     /// The wall clock at the end of the last file, and whether a crash ended it.
     last: Option<(Timestamp, bool)>,
+}
+
+/// The file that is being written.
+struct Open {
+    file: FileWriter,
+    /// The wall clock at its time zero.
+    at: Timestamp,
+    /// What the index is told of it once a fragment is in it: a disk that is nearly
+    /// full lets many files begin and none go on.
+    announcement: Vec<Line>,
 }
 
 impl Writer {
@@ -87,10 +97,17 @@ impl Writer {
         match step {
             Step::Begin(begin) => self.begin(begin),
             Step::Write(fragments) => {
-                let Some((file, _)) = &mut self.open else {
+                let Some(open) = &mut self.open else {
                     return Err(io::Error::other("no file is open"));
                 };
-                let written = file.write(&fragments);
+                let written = open.file.write(&fragments);
+                if open.file.fragments > 0
+                    && let Some(index) = &mut self.index
+                {
+                    for line in open.announcement.drain(..) {
+                        index.add(line);
+                    }
+                }
                 if written.is_err() {
                     self.end(EndCause::Disk);
                 }
@@ -114,33 +131,40 @@ impl Writer {
         let Some(path) = file.path.to_str().map(str::to_owned) else {
             return Err(io::Error::other("its name is no text"));
         };
-        tracing::info!(stream = %key, file = path, "recording");
-        if let (Some(index), Some((last, crashed))) = (&mut self.index, self.last) {
+        tracing::debug!(stream = %key, file = path, "a recording begins");
+        let mut announcement = Vec::new();
+        if let Some((last, crashed)) = self.last {
             let cause = begin.gap.or(crashed.then_some(GapCause::Crash));
             if let Some(cause) = cause.filter(|_| begin.at > last + LEAST_GAP) {
-                index.add(Line::Gap {
+                announcement.push(Line::Gap {
                     from: last.to_string(),
                     to: begin.at.to_string(),
                     cause,
                 });
             }
         }
-        if let Some(index) = &mut self.index {
-            index.add(Line::Start {
-                file: path,
-                at: begin.at.to_string(),
-                session: begin.session.to_string(),
-                tracks: begin.tracks,
-            });
-        }
-        self.open = Some((file, begin.at));
+        announcement.push(Line::Start {
+            file: path,
+            at: begin.at.to_string(),
+            session: begin.session.to_string(),
+            tracks: begin.tracks,
+        });
+        self.open = Some(Open {
+            file,
+            at: begin.at,
+            announcement,
+        });
         Ok(())
     }
 
     fn end(&mut self, cause: EndCause) {
-        let Some((file, at)) = self.open.take() else {
+        let Some(Open { file, at, .. }) = self.open.take() else {
             return;
         };
+        if file.fragments == 0 {
+            file.remove(&self.place.folder);
+            return;
+        }
         if let Some(end) = after(at, file.duration) {
             self.last = Some((end, false));
         }

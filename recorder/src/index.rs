@@ -100,6 +100,8 @@ pub(crate) struct Index {
     length: u64,
     /// What could not be written yet.
     pending: Vec<Line>,
+    /// A torn line is at its end, and the disk did not let it be cut off.
+    torn: bool,
     sync: bool,
 }
 
@@ -131,6 +133,7 @@ impl Index {
             file,
             length: good as u64,
             pending: Vec::new(),
+            torn: false,
             sync,
         };
         if lines.is_empty() {
@@ -149,9 +152,10 @@ impl Index {
     /// Adds a line, now or, where the disk takes none, before the next one that it
     /// takes.
     pub(crate) fn add(&mut self, line: Line) {
-        if self.pending.len() < MOST_PENDING {
-            self.pending.push(line);
+        if self.pending.len() >= MOST_PENDING {
+            self.pending.remove(0);
         }
+        self.pending.push(line);
         let pending = std::mem::take(&mut self.pending);
         if self.write(&pending).is_err() {
             self.pending = pending;
@@ -159,15 +163,20 @@ impl Index {
     }
 
     fn write(&mut self, lines: &[Line]) -> io::Result<()> {
-        let text: Vec<u8> = lines.iter().flat_map(written).collect();
+        // A line of its own for what is torn.
+        let first = if self.torn { "\n" } else { "" };
+        let mut text = first.as_bytes().to_vec();
+        text.extend(lines.iter().flat_map(written));
         let mut result = self.file.write_all(&text);
         if self.sync && result.is_ok() {
             result = self.file.sync_data();
         }
         match &result {
-            Ok(()) => self.length += text.len() as u64,
-            // What is left behind is cut off when it is opened again.
-            Err(_) => drop(self.file.set_len(self.length)),
+            Ok(()) => {
+                self.length += text.len() as u64;
+                self.torn = false;
+            }
+            Err(_) => self.torn = self.file.set_len(self.length).is_err(),
         }
         result
     }
@@ -224,8 +233,8 @@ pub(crate) const FILE: &str = "recordings.index";
 
 const VERSION: u32 = 1;
 
-/// Lines that wait for a disk that takes none: some hours of failed attempts.
-const MOST_PENDING: usize = 1_000;
+/// Lines that wait for a disk that takes none; more than a few are not to be expected.
+const MOST_PENDING: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -125,6 +125,7 @@ impl Folder {
             key: key.clone(),
             config,
             window: store.open(&handle, &cmaf, Instant::now()),
+            handle,
             store: Arc::clone(store),
             shutdown: cx.shutdown(),
         };

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rillcast_core::{Shutdown, StreamKey};
+use rillcast_core::{Shutdown, StreamFlag, StreamHandle, StreamKey};
 use rillcast_media::cmaf::{Snapshot, State, Store, Window};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use crate::config::{Config, Durability};
 use crate::disk::{Disk, Place};
@@ -16,6 +16,7 @@ use crate::take::{Step, Taker};
 /// What is recorded, and what for.
 pub(crate) struct Recording {
     pub(crate) key: StreamKey,
+    pub(crate) handle: StreamHandle,
     pub(crate) config: Config,
     pub(crate) window: Arc<Window>,
     pub(crate) store: Arc<Store>,
@@ -43,6 +44,7 @@ impl Recording {
         };
         let mut trouble = Trouble::default();
         let mut refused = false;
+        let mut looked = Instant::now();
         loop {
             // Who looks a window up keeps it from pausing.
             drop(self.store.get(&self.key, Instant::now()));
@@ -53,11 +55,19 @@ impl Recording {
                 tracing::warn!(stream = %self.key, reason = refusal.reason(), "the stream is not recorded, since it is not packaged");
             }
             self.pass(&mut taker, &disk, &mut trouble, &snapshot).await;
+            self.handle
+                .set_state(StreamFlag::Recording, taker.is_open());
             if snapshot.is_ended() {
                 break;
             }
+            // What the disk took of the interval is part of it.
+            looked += match taker.is_waiting() {
+                true => self.config.flush_interval.0.min(SOON),
+                false => self.config.flush_interval.0,
+            };
+            looked = looked.max(Instant::now());
             tokio::select! {
-                () = sleep(self.config.flush_interval.0) => {}
+                () = sleep_until(looked.into()) => {}
                 () = self.shutdown.requested() => {
                     // The streams have just been ended: what they leave comes now.
                     let ended = self.window.watched().wait_for(Snapshot::is_ended);
@@ -115,6 +125,9 @@ struct Trouble {
 
 /// How long a disk is left alone that has failed.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How soon it looks again where a track is a little behind.
+const SOON: Duration = Duration::from_millis(200);
 
 /// What a stream had when it was ended is cut by then.
 const LAST_PARTS: Duration = Duration::from_millis(500);

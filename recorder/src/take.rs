@@ -122,6 +122,13 @@ impl Taker {
         self.open.is_some()
     }
 
+    /// Whether it waits for a track that is a little behind the others: then there
+    /// will be something to do soon.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let ends = |open: &Open| open.ending.is_some();
+        self.open.as_ref().map_or(self.waited, ends)
+    }
+
     /// The last step could not be done: the file is given up. What comes is recorded
     /// from the newest keyframe on.
     pub(crate) fn give_up(&mut self) {

@@ -37,6 +37,8 @@ pub(crate) struct FileWriter {
     pub(crate) good: u64,
     /// The file's time at the end of it.
     pub(crate) duration: Duration,
+    /// How many are whole.
+    pub(crate) fragments: u64,
     sync: bool,
 }
 
@@ -66,6 +68,7 @@ impl FileWriter {
             path,
             good: head.len() as u64,
             duration: Duration::ZERO,
+            fragments: 0,
             sync,
         })
     }
@@ -112,11 +115,18 @@ impl FileWriter {
             written -= length;
             self.good += length;
             self.duration = self.duration.max(fragment.until);
+            self.fragments += 1;
         }
         if result.is_err() {
             let _ = self.file.set_len(self.good);
         }
         result
+    }
+
+    /// Takes the file away, which has nothing in it.
+    pub(crate) fn remove(self, folder: &Path) {
+        // If this fails, a start will do it.
+        let _ = fs::remove_file(folder.join(self.path));
     }
 }
 

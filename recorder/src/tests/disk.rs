@@ -66,6 +66,8 @@ fn a_full_disk_costs_what_it_could_not_take() {
         }
         assert_eq!(from, sent.len(), "recording goes on to the end");
     }
+    // Attempts on a full disk leave nothing, neither on it nor in the index.
+    assert_eq!(files.len(), 2, "{files:?}");
     let lines = scene.lines();
     let failed = |line: &Line| {
         matches!(

@@ -237,3 +237,31 @@ fn what_the_window_let_go_of_is_a_gap() {
     };
     assert!(scene.lines().iter().any(overload));
 }
+
+#[test]
+fn pictures_or_sound_alone_are_recorded_too() {
+    use rillcast_core::MediaKind;
+    for kind in [MediaKind::Video, MediaKind::Audio] {
+        let mut scene = Scene::new(&Config {
+            rotate_duration: HumanDuration::from_secs(10),
+            ..whole()
+        });
+        let mut id = None;
+        scene.items.retain(|item| match item {
+            SourceItem::Track(track) => {
+                id = id.or((track.kind() == kind).then_some(track.id));
+                track.kind() == kind
+            }
+            SourceItem::Frame(_) => true,
+            _ => false,
+        });
+        let id = id.unwrap();
+        scene
+            .items
+            .retain(|item| !matches!(item, SourceItem::Frame(frame) if frame.track != id));
+        scene.play(quickly());
+        scene.play(quickly());
+        scene.end();
+        assert_eq!(check(&scene).len(), 2, "{kind:?}");
+    }
+}

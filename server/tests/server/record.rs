@@ -135,7 +135,9 @@ async fn what_is_killed_loses_a_flush_and_a_part_and_no_more() {
     // Some seven seconds: 25 pictures and 46.9 pieces of sound in each.
     let enough = |answer: &crate::client::Answer| frames(answer) >= 500;
     until(http, path, enough).await;
-    let published = frames(&get(http, path).await);
+    let answer = get(http, path).await;
+    assert_eq!(answer.json()["recording"], true);
+    let published = frames(&answer);
     running.kill();
     drop(publishing);
     let lines = index(&folder);
