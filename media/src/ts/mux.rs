@@ -11,6 +11,8 @@ mod packets;
 mod pes;
 mod stream;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::sync::Arc;

@@ -232,11 +232,12 @@ impl Sets {
         let vps = config.video_parameter_sets();
         let sps = config.sequence_parameter_sets();
         let pps = config.picture_parameter_sets();
+        // What an encoder tells of itself (user_data_unregistered) helps no
+        // player, and can take kilobytes.
+        let told = |unit: &&Bytes| unit.get(2) != Some(&5);
+        let messages: Vec<Bytes> = config.messages().iter().filter(told).cloned().collect();
         // Any slice may follow: pic_type 2.
-        Self::new(
-            &[0, 0, 0, 1, 0x46, 0x01, 0x50],
-            &[vps, sps, pps, config.messages()],
-        )
+        Self::new(&[0, 0, 0, 1, 0x46, 0x01, 0x50], &[vps, sps, pps, &messages])
     }
 
     fn new(delimiter: &'static [u8], sets: &[&[Bytes]]) -> Self {
