@@ -4,6 +4,9 @@
 //! on the same bytes, finds packets and PES packets, whose payloads are put
 //! together here in the way that its users have to: no access units, no start
 //! codes, no frames of sound. A copy of the bytes stands for what cannot be saved.
+//!
+//! Then the way back: `ts::Mux` writes what was taken apart, in segments of a
+//! second, beside a copy of the payloads, and `advance` only reckons.
 #![forbid(unsafe_code)]
 #![expect(
     missing_docs,
@@ -22,8 +25,9 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use mpeg2ts_reader::{demultiplex, pes, psi};
-use rillcast_media::SourceItem;
-use rillcast_media::ts::Demuxer;
+use rillcast_core::Track;
+use rillcast_media::ts::{Continuity, Demuxer, Mux, Unit};
+use rillcast_media::{SourceFrame, SourceItem};
 
 fn main() -> ExitCode {
     match run() {
@@ -62,7 +66,128 @@ fn run() -> Result<(), String> {
             ours / theirs
         );
     }
+    println!();
+    println!("| stream | ts::Mux::segment | copy | advance, a segment | time, segment : copy |");
+    println!("|---|---|---|---|---|");
+    for megabits in [2, 8, 40] {
+        let clip = Clip::of(&clip(megabits)?)?;
+        let mut times: [Vec<Duration>; 3] = Default::default();
+        for _ in 0..ROUNDS {
+            for (times, way) in times
+                .iter_mut()
+                .zip([Clip::write, Clip::copy, Clip::reckon])
+            {
+                let start = Instant::now();
+                for _ in 0..REPEATS {
+                    black_box(way(&clip));
+                }
+                times.push(start.elapsed());
+            }
+        }
+        let best = |times: &[Duration]| times.iter().min().copied().unwrap_or_default();
+        let [write, copy, reckon] = times.each_ref().map(|times| best(times).as_secs_f64());
+        let size = clip.size() as f64 * f64::from(REPEATS) / 1e9;
+        let segments = clip.segments().count() as f64 * f64::from(REPEATS);
+        println!(
+            "| {megabits} Mb/s | {:.2} GB/s | {:.2} GB/s | {:.1} µs | {:.2} |",
+            size / write,
+            size / copy,
+            reckon / segments * 1e6,
+            write / copy
+        );
+    }
     Ok(())
+}
+
+/// A clip that was taken apart.
+struct Clip {
+    mux: Mux,
+    /// In the order of decoding, with the track that each belongs to.
+    frames: Vec<(usize, SourceFrame)>,
+}
+
+impl Clip {
+    fn of(bytes: &[u8]) -> Result<Self, String> {
+        let mut demuxer = Demuxer::new();
+        demuxer.push(bytes, Instant::now());
+        demuxer.flush(Instant::now());
+        let mut tracks: Vec<Track> = Vec::new();
+        let mut frames = Vec::new();
+        while let Some(item) = demuxer.next_item() {
+            match item {
+                SourceItem::Track(track) => {
+                    tracks.retain(|known| known.id != track.id);
+                    tracks.push(track);
+                }
+                SourceItem::Frame(frame) => frames.push(frame),
+                _ => {}
+            }
+        }
+        let mux = Mux::new(&tracks.iter().collect::<Vec<_>>()).map_err(|why| why.to_string())?;
+        frames.sort_by_key(|frame| frame.dts);
+        let of_track = |frame: SourceFrame| {
+            let track = tracks.iter().position(|track| track.id == frame.track)?;
+            Some((track, frame))
+        };
+        let frames = frames.into_iter().filter_map(of_track).collect();
+        Ok(Self { mux, frames })
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Vec<Unit<'_>>> {
+        let second = |frame: &(usize, SourceFrame)| frame.1.dts / 90_000;
+        self.frames
+            .chunk_by(move |a, b| second(a) == second(b))
+            .map(|frames| {
+                let units = frames.iter().map(|(track, frame)| unit(*track, frame));
+                units.collect()
+            })
+    }
+
+    fn size(&self) -> usize {
+        let sizes = self.frames.iter().map(|(_, frame)| frame.payload.len());
+        sizes.sum()
+    }
+
+    fn write(&self) -> usize {
+        let mut state = Continuity::default();
+        let mut size = 0;
+        for units in self.segments() {
+            let mut out = Vec::new();
+            state = self.mux.segment(state, &units, &mut out);
+            size += black_box(out).len();
+        }
+        size
+    }
+
+    fn reckon(&self) -> usize {
+        let state = self.segments().fold(Continuity::default(), |state, units| {
+            self.mux.advance(state, &units)
+        });
+        usize::from(black_box(state) == Continuity::default())
+    }
+
+    fn copy(&self) -> usize {
+        let mut size = 0;
+        for units in self.segments() {
+            let mut out = Vec::with_capacity(units.iter().map(|unit| unit.payload.len()).sum());
+            for unit in &units {
+                out.extend_from_slice(unit.payload);
+            }
+            size += black_box(out).len();
+        }
+        size
+    }
+}
+
+fn unit(track: usize, frame: &SourceFrame) -> Unit<'_> {
+    let dts = u64::try_from(frame.dts).unwrap_or(0);
+    Unit {
+        track,
+        dts,
+        pts: dts + u64::try_from(frame.cts).unwrap_or(0),
+        keyframe: frame.keyframe,
+        payload: &frame.payload,
+    }
 }
 
 const ROUNDS: usize = 7;
