@@ -264,7 +264,6 @@ impl Inner {
         let snapshot = window.load();
         let stream = transports.stream(&snapshot, track);
         let stream = stream.ok_or_else(|| missing("there is no such track"))?;
-        let key = snapshot.key.clone();
         let tag = [
             &*snapshot.session,
             "-",
@@ -274,16 +273,13 @@ impl Inner {
             ".ts",
         ]
         .concat();
-        // Megabytes are copied where it has not been asked for yet.
-        let write = move || stream.transport.segment(&snapshot, number);
-        let written = tokio::task::spawn_blocking(write).await;
-        let bytes = match written {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                tracing::warn!(stream = %key, track, number, %error, "a segment has no form in MPEG-TS");
-                None
+        let bytes = match stream.transport.kept(number) {
+            Some(bytes) => Some(bytes),
+            None => {
+                // Megabytes are copied where it has not been asked for yet.
+                let write = move || stream.transport.segment(&snapshot, number);
+                tokio::task::spawn_blocking(write).await.ok().flatten()
             }
-            Err(_) => None,
         };
         let bytes = bytes.ok_or_else(|| missing("it is not there any more, or not yet"))?;
         let file = Immutable {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use rillcast_media::cmaf::{Snapshot, TrackWindow, Transport};
-use rillcast_media::codec;
 use rillcast_media::delivery::Text;
 use rillcast_media::ts::Mux;
 
@@ -81,9 +80,10 @@ impl Transports {
     fn tell_left_out(&self, snapshot: &Snapshot) {
         let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         for track in snapshot.tracks.iter() {
-            if !Mux::carries(&track.track) && left_out.insert(Arc::clone(&track.name)) {
-                let codec = codec::name(track.track.codec);
-                tracing::warn!(stream = %snapshot.key, track = %track.name, codec, "left out of MPEG-TS, which does not carry it");
+            if let Err(error) = Mux::new(&[&track.track])
+                && left_out.insert(Arc::clone(&track.name))
+            {
+                tracing::warn!(stream = %snapshot.key, track = %track.name, %error, "left out of MPEG-TS");
             }
         }
     }

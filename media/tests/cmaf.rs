@@ -18,8 +18,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rillcast_core::{BusConfig, StreamHandle, StreamKey, TrackId};
-use rillcast_media::cmaf::{self, CmafConfig, Segment, Snapshot, Transport, Window};
+use rillcast_core::{BusConfig, StreamHandle, StreamKey, Track, TrackId};
+use rillcast_media::cmaf::{
+    self, CmafConfig, Init, Segment, Snapshot, TrackWindow, Transport, Window,
+};
 use rillcast_media::flv::{Demuxer, file};
 use rillcast_media::{Feed, SourceFrame, SourceItem, codec, ts};
 
@@ -246,7 +248,7 @@ async fn transport_streams_hold_what_went_in_in_whatever_order_they_are_asked_fo
         .collect();
     assert!(numbers.len() >= 3, "{numbers:?}");
     let ask = |transport: &Transport, number| {
-        let bytes = transport.segment(&snapshot, number).unwrap();
+        let bytes = transport.segment(&snapshot, number);
         bytes.unwrap_or_else(|| panic!("there is no segment {number}"))
     };
     let all: Vec<_> = numbers
@@ -262,12 +264,7 @@ async fn transport_streams_hold_what_went_in_in_whatever_order_they_are_asked_fo
         );
     }
     assert_eq!(Transport::leading(&snapshot).count(), 1);
-    assert!(
-        transport
-            .segment(&snapshot, numbers[0] - 1)
-            .unwrap()
-            .is_none()
-    );
+    assert!(transport.segment(&snapshot, numbers[0] - 1).is_none());
 
     let mut demuxer = ts::Demuxer::new();
     let mut tracks = BTreeMap::new();
@@ -308,4 +305,42 @@ async fn transport_streams_hold_what_went_in_in_whatever_order_they_are_asked_fo
             assert!(off <= 2_000, "{codec:?}: {index}: {ours} for {theirs}");
         }
     }
+}
+
+/// Sound that MPEG-TS has no words for costs the picture nothing.
+#[tokio::test]
+async fn a_configuration_that_a_transport_stream_cannot_have_is_left_out_alone() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../server/assets/demo/demo.flv"
+    );
+    let (_, seen) = publish(&fs::read(path).unwrap()).await;
+    let mut snapshot = Snapshot::clone(&seen.last.unwrap());
+    // 22.2 channels, of which ADTS knows nothing.
+    let strange = |track: &Track| track.clone().with_config(vec![0x11, 0xe8].into());
+    let tracks = snapshot.tracks.iter().map(|track| {
+        let mut track = TrackWindow::clone(track);
+        if &*track.name == "a1" {
+            track.track = Arc::new(strange(&track.track));
+            let inits = track.inits.iter().map(|init| {
+                let mut init = Init::clone(init);
+                init.track = Arc::new(strange(&init.track));
+                Arc::new(init)
+            });
+            track.inits = inits.collect();
+        }
+        Arc::new(track)
+    });
+    snapshot.tracks = tracks.collect();
+    assert!(Transport::companion(&snapshot).is_none());
+    let leading: Vec<_> = Transport::leading(&snapshot).map(|it| &*it.name).collect();
+    assert_eq!(leading, ["v0"]);
+    let transport = Transport::new("v0", 0);
+    let number = transport.listed(&snapshot)[1].number;
+    let mut demuxer = ts::Demuxer::new();
+    let bytes = transport.segment(&snapshot, number).unwrap();
+    demuxer.push(&bytes, Instant::now());
+    let tracks = std::iter::from_fn(|| demuxer.next_item());
+    let tracks = tracks.filter(|item| matches!(item, SourceItem::Track(_)));
+    assert_eq!(tracks.count(), 1);
 }

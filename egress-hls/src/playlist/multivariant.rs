@@ -73,6 +73,33 @@ impl Rendition {
     }
 }
 
+impl Rendition {
+    /// The same with the headers of MPEG-TS: four bytes in each packet; for each picture,
+    /// and for the ten headers of a second of sound, what they take and half a packet of
+    /// stuffing.
+    fn in_transport(&self) -> Self {
+        let headers = match self.kind {
+            MediaKind::Video => {
+                let rate = self.frame_rate.map_or(60.0, FrameRate::as_f64);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a rate of pictures is small and above zero"
+                )]
+                let rate = rate.ceil() as u64;
+                rate.saturating_mul(8 * 130)
+            }
+            _ => 16_000,
+        };
+        let more = |rate: u64| rate + rate / 32 + headers;
+        Self {
+            peak: more(self.peak),
+            average: more(self.average),
+            ..self.clone()
+        }
+    }
+}
+
 /// The renditions that can be played: those with listed segments, in the
 /// window's order.
 pub(crate) fn renditions(snapshot: &Snapshot) -> Vec<Rendition> {
@@ -132,6 +159,7 @@ pub(crate) fn transports(
     leading: &[&str],
     companion: Option<&str>,
 ) -> Option<String> {
+    let renditions: Vec<Rendition> = renditions.iter().map(Rendition::in_transport).collect();
     let leads = |track: &&Rendition| leading.contains(&track.name.as_str());
     let leading = renditions.iter().filter(leads);
     let (videos, others): (Vec<_>, Vec<_>) = leading.partition(|it| it.kind == MediaKind::Video);
@@ -168,6 +196,16 @@ pub(crate) fn transports(
             audio: group.clone(),
             ..variant(session, track, &with)
         });
+        // Whoever takes another sound gets this one besides.
+        let heaviest = choice
+            .iter()
+            .filter(|it| Some(it.name.as_str()) != companion);
+        let heaviest = heaviest.map(|it| it.peak).max().filter(|_| group.is_some());
+        if let (Some(variant), Some(more)) = (playlist.variants.last_mut(), heaviest)
+            && track.kind == MediaKind::Video
+        {
+            variant.bandwidth += more;
+        }
     }
     written(&playlist)
 }
@@ -362,7 +400,7 @@ mod tests {
             DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
             #EXT-X-MEDIA:TYPE=AUDIO,URI=\"s1/a3.ts.m3u8\",GROUP-ID=\"audio-mp4a\",\
             LANGUAGE=\"en\",NAME=\"en\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
-            #EXT-X-STREAM-INF:BANDWIDTH=3130000,AVERAGE-BANDWIDTH=2628000,\
+#EXT-X-STREAM-INF:BANDWIDTH=3425074,AVERAGE-BANDWIDTH=2757325,\
             CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=29.97,\
             AUDIO=\"audio-mp4a\"\ns1/v0.ts.m3u8\n";
         assert_eq!(text, want);

@@ -12,7 +12,7 @@ use rillcast_core::{MediaKind, Timescale, Track, rescale};
 
 use super::snapshot::{Segment, Snapshot, TrackWindow};
 use crate::fmp4::samples;
-use crate::ts::{Continuity, Mux, MuxError, Unit};
+use crate::ts::{Continuity, Mux, Unit};
 
 /// One transport stream of a session: a track of video with the first one of audio, or
 /// a track of audio alone.
@@ -105,39 +105,39 @@ impl Transport {
         segments.all(|segment| segment.gap || segment.parts.is_empty())
     }
 
+    /// The bytes of a segment that was written for somebody else, if that is kept and can
+    /// be told without waiting.
+    #[must_use]
+    pub fn kept(&self, number: u64) -> Option<Bytes> {
+        self.state.try_lock().ok()?.written.get(&number).cloned()
+    }
+
     /// The bytes of a segment; `None` if it is not there, or has no media. Takes about
     /// as long as copying them where they have not been written yet.
     ///
-    /// # Errors
-    /// A configuration that MPEG-TS has no words for.
-    pub fn segment(&self, snapshot: &Snapshot, number: u64) -> Result<Option<Bytes>, MuxError> {
+    /// A track whose configuration MPEG-TS has no words for is left out, and costs the
+    /// others nothing.
+    #[must_use]
+    pub fn segment(&self, snapshot: &Snapshot, number: u64) -> Option<Bytes> {
         let tracks = self.tracks(snapshot);
-        let Some(leading) = tracks.first() else {
-            return Ok(None);
-        };
-        let oldest = leading.segments.first().map(|segment| segment.number);
+        let oldest = tracks.first()?.segments.first()?.number;
         let there = tracks.iter().all(|track| track.next.0 > number);
-        let Some(oldest) = oldest.filter(|oldest| *oldest <= number) else {
-            return Ok(None);
-        };
-        if !(there || snapshot.is_ended()) {
-            return Ok(None);
+        if oldest > number || !(there || snapshot.is_ended()) {
+            return None;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bytes) = state.written.get(&number) {
-            return Ok(Some(bytes.clone()));
+            return Some(bytes.clone());
         }
         state.forget(oldest);
         let mut at = state.reached(number, oldest);
         while at < number {
-            state.pass(&tracks, at)?;
+            state.pass(&tracks, at);
             at += 1;
         }
         let bytes = state.write(&tracks, number)?;
-        if let Some(bytes) = &bytes {
-            state.keep(number, bytes.clone(), self.most);
-        }
-        Ok(bytes)
+        state.keep(number, bytes.clone(), self.most);
+        Some(bytes)
     }
 }
 
@@ -171,31 +171,24 @@ impl State {
     }
 
     /// Counts the packets of a segment without writing them.
-    fn pass(&mut self, tracks: &[&Arc<TrackWindow>], number: u64) -> Result<(), MuxError> {
+    fn pass(&mut self, tracks: &[&Arc<TrackWindow>], number: u64) {
         let before = self.begins.get(&number).copied().unwrap_or_default();
         let segments = present(tracks, number);
-        let after = match self.mux(&segments)? {
+        let after = match self.mux(&segments) {
             Some(mux) => mux.advance(before, &units(&segments)),
             None => before,
         };
         self.begins.insert(number + 1, after);
-        Ok(())
     }
 
-    fn write(
-        &mut self,
-        tracks: &[&Arc<TrackWindow>],
-        number: u64,
-    ) -> Result<Option<Bytes>, MuxError> {
+    fn write(&mut self, tracks: &[&Arc<TrackWindow>], number: u64) -> Option<Bytes> {
         let before = self.begins.get(&number).copied().unwrap_or_default();
         let segments = present(tracks, number);
-        let Some(mux) = self.mux(&segments)? else {
-            return Ok(None);
-        };
+        let mux = self.mux(&segments)?;
         let mut out = Vec::new();
         let after = mux.segment(before, &units(&segments), &mut out);
         self.begins.insert(number + 1, after);
-        Ok(Some(out.into()))
+        Some(out.into())
     }
 
     fn keep(&mut self, number: u64, bytes: Bytes, most: u64) {
@@ -209,25 +202,22 @@ impl State {
     }
 
     /// What writes these; made anew where a configuration is another one.
-    fn mux(&mut self, segments: &[Present<'_>]) -> Result<Option<Mux>, MuxError> {
-        if segments.is_empty() {
-            return Ok(None);
-        }
+    fn mux(&mut self, segments: &[Present<'_>]) -> Option<Mux> {
         let wanted = segments.iter().map(|it| it.configured.clone());
         let wanted: Vec<Configured> = wanted.collect();
         if let Some((configured, mux)) = &self.mux
             && *configured == wanted
         {
-            return Ok(Some(mux.clone()));
+            return Some(mux.clone());
         }
         let tracks: Vec<&Track> = segments.iter().map(|it| it.track).collect();
-        let mux = Mux::new(&tracks)?;
+        let mux = Mux::new(&tracks).ok()?;
         self.mux = Some((wanted, mux.clone()));
-        Ok(Some(mux))
+        Some(mux)
     }
 }
 
-/// A track that has media in a segment.
+/// A track that has media in a segment, in a configuration that can be written.
 struct Present<'s> {
     configured: Configured,
     track: &'s Track,
@@ -238,7 +228,8 @@ fn present<'s>(tracks: &[&'s Arc<TrackWindow>], number: u64) -> Vec<Present<'s>>
     let of = |window: &&'s Arc<TrackWindow>| {
         let segment = window.segment(number)?;
         let init = window.init(segment.config)?;
-        (!segment.gap && !segment.parts.is_empty()).then(|| Present {
+        let there = !segment.gap && !segment.parts.is_empty();
+        (there && Mux::new(&[&init.track]).is_ok()).then(|| Present {
             configured: (Arc::clone(&window.name), segment.config),
             track: &init.track,
             segment,
@@ -284,8 +275,9 @@ fn companion(snapshot: &Snapshot) -> Option<&Arc<TrackWindow>> {
     tracks.find(|track| carries(track))
 }
 
+/// Whether MPEG-TS has words for the configuration that is in force.
 fn carries(track: &TrackWindow) -> bool {
-    Mux::carries(&track.track)
+    Mux::new(&[&track.track]).is_ok()
 }
 
 fn is_video(track: &TrackWindow) -> bool {

@@ -10,14 +10,24 @@ use crate::client::{get, until};
 
 /// Runs FFmpeg to its end and returns what it wrote.
 pub(crate) fn ffmpeg(args: &[&str]) -> String {
+    run("error", args).0
+}
+
+/// The same, for what it had to say: its warnings and errors.
+pub(crate) fn said_by_ffmpeg(args: &[&str]) -> String {
+    run("warning", args).1
+}
+
+/// Runs FFmpeg to its end and returns what it wrote, and what it said.
+fn run(level: &str, args: &[&str]) -> (String, String) {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-y", "-loglevel", "error"]);
+    command.args(["-hide_banner", "-nostdin", "-y", "-loglevel", level]);
     let output = command.args(args).output().unwrap_or_else(|error| {
         panic!("this test needs FFmpeg with libx264: install it (Debian: apt-get install ffmpeg): {error}")
     });
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{args:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
+    (String::from_utf8(output.stdout).unwrap(), said)
 }
 
 /// Pictures with B-frames and sound, a keyframe a second.

@@ -3,7 +3,7 @@
 
 use crate::cli::{Running, rillcast};
 use crate::client::until;
-use crate::record::{Publishing, clip, ffmpeg, sums};
+use crate::record::{Publishing, clip, ffmpeg, said_by_ffmpeg, sums};
 
 #[tokio::test]
 async fn what_is_published_is_played_from_transport_streams_through_a_reconnect() {
@@ -46,17 +46,7 @@ async fn what_is_published_is_played_from_transport_streams_through_a_reconnect(
     let out = work.path().join("got.mkv");
     let out = out.to_str().unwrap();
     // Any word of FFmpeg's is a fault.
-    let said = ffmpeg(&[
-        "-loglevel",
-        "warning",
-        "-live_start_index",
-        "0",
-        "-i",
-        &url,
-        "-f",
-        "null",
-        "-",
-    ]);
+    let said = said_by_ffmpeg(&["-live_start_index", "0", "-i", &url, "-f", "null", "-"]);
     assert_eq!(said, "");
     ffmpeg(&[
         "-live_start_index",
