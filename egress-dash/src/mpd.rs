@@ -108,7 +108,17 @@ pub(crate) fn render(
         }
         let before = std::iter::once(None).chain(shown.iter().map(Some));
         for (period, before) in shown.iter().zip(before) {
-            write_period(mpd, snapshot, (period, before), zero, pace.low_latency);
+            // What lists its segments promises no others: until it is known what follows,
+            // it need not have an end, which dash.js would take for that of all.
+            let open = !is_static && period.first == last.first && period.cadence.is_none();
+            let end = period.finish().filter(|_| !open);
+            write_period(
+                mpd,
+                snapshot,
+                (period, before),
+                (zero, end),
+                pace.low_latency,
+            );
         }
         if !is_static {
             mpd.element("UTCTiming", |timing| {
@@ -150,14 +160,14 @@ fn write_period(
     mpd: &mut Document,
     snapshot: &Snapshot,
     (period, before): (&Period, Option<&Period>),
-    zero: i64,
+    (zero, end): (i64, Option<i64>),
     low_latency: bool,
 ) {
     mpd.element("Period", |element| {
         element.attribute("id", name(period));
         element.attribute("start", Seconds(period.start() - zero));
-        if let Some(finish) = period.finish() {
-            element.attribute("duration", Seconds(finish.saturating_sub(period.start())));
+        if let Some(end) = end {
+            element.attribute("duration", Seconds(end.saturating_sub(period.start())));
         }
         for set in set::sets(snapshot, period, low_latency) {
             set.write(element, period, before);

@@ -153,13 +153,8 @@ impl Viewer {
             }
             self.check_period(period, snapshot, (age, now), over)?;
         }
-        let mut templates = mpd.periods.iter().flat_map(|period| &period.adaptations);
-        let counted = templates.any(|set| {
-            let mut templates = set.representations.iter();
-            templates.any(|it| it.SegmentTemplate.iter().any(|it| it.duration.is_some()))
-        });
         law!(
-            self.ended || !counted || mpd.periods.len() > 1 || mpd.periods[0].duration.is_none(),
+            self.ended || mpd.periods.len() > 1 || mpd.periods[0].duration.is_none(),
             "its only Period has an end: dash.js takes that for the end of all"
         );
         if self.ended {
