@@ -11,16 +11,19 @@ use crate::process::{Context, Guard, Result, Run, ensure, exists, fail};
 
 /// FFmpeg decodes `seconds` of the stream; one line of warning is a failure.
 pub(crate) fn ffmpeg(bench: &Bench, url: &str, seconds: u32) -> Result {
+    decode(bench, &["-i", url], seconds)
+}
+
+/// The same at the pace of the clock, as who shows pictures does.
+pub(crate) fn ffmpeg_paced(bench: &Bench, url: &str, seconds: u32) -> Result {
+    decode(bench, &["-re", "-i", url], seconds)
+}
+
+fn decode(bench: &Bench, input: &[&str], seconds: u32) -> Result {
     let mut command = Command::new("ffmpeg");
     command
-        .args([
-            "-hide_banner",
-            "-loglevel",
-            "warning",
-            "-nostdin",
-            "-i",
-            url,
-        ])
+        .args(["-hide_banner", "-loglevel", "warning", "-nostdin"])
+        .args(input)
         .args(["-t", &seconds.to_string(), "-f", "null", "-"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
