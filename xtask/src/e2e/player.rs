@@ -185,6 +185,21 @@ impl Watching {
         })
     }
 
+    /// Waits until it has shown so many pictures in all.
+    pub(crate) fn has_shown(&mut self, bench: &Bench, pictures: usize) -> Result {
+        let what = format!("{} to show {pictures} pictures", self.name);
+        let shown = wait_for(Duration::from_secs(40), &what, || {
+            if let Some(status) = self.guard.ended() {
+                let tail = tail(bench, &self.log);
+                fail!("{} ended with {status}:\n{tail}", self.name);
+            }
+            let shown = self.shown(bench)?;
+            Ok(shown.filter(|shown| *shown >= pictures))
+        })?;
+        note(format!("{}: {shown} pictures shown", self.name));
+        Ok(())
+    }
+
     /// Waits until it has shown two seconds more of pictures.
     pub(crate) fn goes_on(&mut self, bench: &Bench, after: &str) -> Result {
         const MORE: usize = 50;
