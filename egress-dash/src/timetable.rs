@@ -3,8 +3,9 @@
 //! The zero of that line is the session's anchor, which never moves;
 //! `availabilityStartTime` is later by what lies before a stream's first frame. A
 //! Period lays a run of segments on the line. Another one begins where the media does
-//! something that a run cannot say: a discontinuity, another configuration, a track that comes or goes, media time that has drifted from
-//! arrival time, a cadence that is found or left (MEDIA.md sections 5 and 6).
+//! something that a run cannot say: a discontinuity, another configuration, a track
+//! that comes or goes, media time that has drifted from arrival time, a cadence that is
+//! found or left (MEDIA.md sections 5 and 6).
 //!
 //! Periods are decided once, in the order of the segments, and kept until their
 //! last segment has left the list: what a manifest has said, the next one does

@@ -2,8 +2,9 @@
 //!
 //! `index.m3u8` is the entry to a stream, `{session}/{track}.m3u8` the list of
 //! one track. With MPEG-TS, `ts.m3u8` is the entry, `{session}/{track}.ts.m3u8` the
-//! list, and `{session}/{track}/{number}.ts` a segment. The session stands in the URL, so that a player of a stream life
-//! that has ended never sees its media sequence start again.
+//! list, and `{session}/{track}/{number}.ts` a segment. The session stands in the URL,
+//! so that a player of a stream life that has ended never sees its media sequence
+//! start again.
 //!
 //! A low-latency player asks for the list as it will be with the next part
 //! (`_HLS_msn`, `_HLS_part`): such a request sleeps in the window's wake set

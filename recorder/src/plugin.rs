@@ -51,6 +51,7 @@ impl Egress for Record {
             let event = tokio::select! {
                 () = &mut stop => return Ok(()),
                 event = timeout(SWEEP_EVERY, events.next()), if more => event,
+                // No stream begins any more; windows that have ended still go in time.
                 () = tokio::time::sleep(SWEEP_EVERY), if !more => continue,
             };
             match event {

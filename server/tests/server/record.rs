@@ -97,6 +97,7 @@ fn of_type<'a>(lines: &'a [serde_json::Value], kind: &str) -> Vec<&'a serde_json
     lines.iter().filter(|line| line["type"] == kind).collect()
 }
 
+/// Looks until it is so: a file that another program writes tells nobody.
 fn waits(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -87,7 +87,7 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "dash-ordinary",
-        what: "dash.js, shaka and FFmpeg play DASH without low latency",
+        what: "dash.js, shaka, FFmpeg and GStreamer play DASH without low latency",
         run: dash::ordinary,
     },
     Scenario {
